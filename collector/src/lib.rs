@@ -1,0 +1,1 @@
+//! Tails files, runs Promtail pipelines, ships batches to the Loki push API.

@@ -1,0 +1,1 @@
+//! Accepts pushes, validates and enriches them, packs segments, commits them.

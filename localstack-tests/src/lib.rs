@@ -1,0 +1,1 @@
+//! The same questions over HTTP against deployed functions.

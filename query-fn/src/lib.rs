@@ -1,0 +1,1 @@
+//! Answers LogQL over the Loki HTTP API.

@@ -1,0 +1,1 @@
+//! Plan, prune, scan, compute: a LogQL query over stored segments.

@@ -1,0 +1,1 @@
+//! LogQL: text to expression, expression to pipeline, entries to values. Pure.

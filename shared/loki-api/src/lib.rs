@@ -1,0 +1,1 @@
+//! The wire: push bodies, parameters, configuration and answers, in Loki's shapes. Pure.

@@ -1,0 +1,1 @@
+//! The segment format: rows to bytes and back. Pure.

@@ -1,0 +1,1 @@
+//! Keys, commit, manifests and ranged reads on an object store.

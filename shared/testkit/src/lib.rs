@@ -1,0 +1,1 @@
+//! For development only: data generators, a faulty store, conformance and tidiness tests.
