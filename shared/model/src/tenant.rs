@@ -78,6 +78,9 @@ mod tests {
             assert!(TenantId::new(bad).is_err(), "{bad:?}");
         }
         assert_eq!(TenantId::new("team-1:trace=x").expect("suffix is cut").as_str(), "team-1");
-        assert_eq!(TenantId::new("a/b").expect_err("slash").to_string(), "tenant ID 'a/b' contains unsupported character '/'");
+        assert_eq!(
+            TenantId::new("a/b").expect_err("slash").to_string(),
+            "tenant ID 'a/b' contains unsupported character '/'"
+        );
     }
 }

@@ -81,7 +81,7 @@ impl fmt::Display for Day {
     }
 }
 
-/// Text that is not a day in the form `2026-11-20`.
+/// Reads `2026-11-20`.
 impl FromStr for Day {
     type Err = jiff::Error;
 
