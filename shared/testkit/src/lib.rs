@@ -1,1 +1,3 @@
-//! For development only: data generators, a faulty store, conformance and tidiness tests.
+//! For development only: log generators, the conformance corpus, helpers that start real servers for tests.
+
+pub mod generate;
