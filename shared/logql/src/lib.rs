@@ -1,1 +1,23 @@
 //! LogQL: text to expression, expression to pipeline, entries to values. Pure.
+//!
+//! In the order of the data: `lex` and `parse` make the tree of `ast`, which `print` writes back; `matcher` chooses
+//! streams; `pipeline` runs the stages over entries, which carry `labels`; `sample` makes numbers of what is left and
+//! `eval` computes with them. Nothing here reads a clock, a file or the network, and no query text makes it panic.
+
+mod error;
+
+pub mod ast;
+mod lex;
+mod parse;
+mod print;
+
+pub mod labels;
+pub mod matcher;
+pub mod pipeline;
+mod stage;
+pub mod template;
+
+pub mod eval;
+pub mod sample;
+
+pub use error::{Error, Kind};

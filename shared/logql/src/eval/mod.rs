@@ -1,0 +1,1 @@
+//! Computing with samples: windows, aggregations, binary operations.

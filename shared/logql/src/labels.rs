@@ -1,0 +1,1 @@
+//! The labels of one entry on its way through a pipeline.

@@ -1,0 +1,1 @@
+//! The stages of a query, compiled once and run per stream.

@@ -1,0 +1,1 @@
+//! Go templates, as far as `line_format` and `label_format` need them.
