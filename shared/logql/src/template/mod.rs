@@ -1,1 +1,120 @@
 //! Go templates, as far as `line_format` and `label_format` need them.
+//!
+//! In: a template's text, once; then, per entry, its labels, line and time. Out: text, or an error in Go's words. Never
+//! reads a clock, and never runs away: steps, output and nesting are bounded.
+
+use std::fmt;
+
+/// What a template may ask about the entry at hand.
+pub trait Context {
+    /// The value of a label, if the entry has it.
+    fn label(&self, name: &str) -> Option<&str>;
+    /// Calls `visit` with each label, in any order. Backs `{{ . }}` and `range` over it.
+    fn each_label(&self, visit: &mut dyn FnMut(&str, &str));
+    /// The line as it is at this stage: `__line__`.
+    fn line(&self) -> &str;
+    /// The entry's time: `__timestamp__`.
+    fn timestamp_ns(&self) -> i64;
+    /// What `now` answers. Pure code has no clock, so it is the entry's time unless the caller knows better.
+    fn now_ns(&self) -> i64 {
+        self.timestamp_ns()
+    }
+}
+
+/// Why a template could not be parsed or rendered, in Go's words: `template: line:1: unclosed action`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(String);
+
+impl Error {
+    fn new(text: impl Into<String>) -> Self {
+        Error(text.into())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A parsed template; rendered once an entry, from any number of threads.
+#[derive(Debug)]
+pub struct Template {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Text(String),
+    Label(String),
+}
+
+impl Template {
+    /// Parses a template under the name `line`, which `line_format`'s errors carry.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::parse_named("line", text)
+    }
+
+    /// Parses a template; its name stands in its errors.
+    pub fn parse_named(name: &str, text: &str) -> Result<Self, Error> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            pieces.push(Piece::Text(before.to_owned()));
+            let (action, after) =
+                after.split_once("}}").ok_or_else(|| Error::new(format!("template: {name}:1: unclosed action")))?;
+            let label =
+                action.trim().strip_prefix('.').filter(|l| l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+            let label =
+                label.ok_or_else(|| Error::new(format!("template: {name}:1: unexpected {action:?} in command")))?;
+            pieces.push(Piece::Label(label.to_owned()));
+            rest = after;
+        }
+        pieces.push(Piece::Text(rest.to_owned()));
+        Ok(Template { pieces })
+    }
+
+    /// Appends the rendered text to `out`. After an error `out` may hold a part of it.
+    pub fn render(&self, context: &dyn Context, out: &mut String) -> Result<(), Error> {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Label(name) => out.push_str(context.label(name).unwrap_or_default()),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct One;
+
+    impl Context for One {
+        fn label(&self, name: &str) -> Option<&str> {
+            (name == "app").then_some("api")
+        }
+        fn each_label(&self, visit: &mut dyn FnMut(&str, &str)) {
+            visit("app", "api");
+        }
+        fn line(&self) -> &str {
+            "a line"
+        }
+        fn timestamp_ns(&self) -> i64 {
+            0
+        }
+    }
+
+    #[test]
+    fn labels_stand_in_text() {
+        let mut out = String::new();
+        Template::parse("<{{.app}}|{{ .nosuch }}>").unwrap().render(&One, &mut out).unwrap();
+        assert_eq!(out, "<api|>");
+        let error = Template::parse("{{.level").unwrap_err();
+        assert_eq!(error.to_string(), "template: line:1: unclosed action");
+    }
+}
