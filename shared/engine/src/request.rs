@@ -1,0 +1,107 @@
+//! What is asked of the engine, and what it answers. Plain data.
+
+use std::time::Duration;
+
+use model::{QueryStats, TenantId, TimeRange, Value};
+
+/// A LogQL query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryRequest {
+    /// Whose logs.
+    pub tenant: TenantId,
+    /// LogQL.
+    pub query: String,
+    /// At which time or times.
+    pub when: When,
+    /// Which end comes first, for logs.
+    pub direction: Direction,
+    /// Most entries of a log query's answer.
+    pub limit: usize,
+    /// What this tenant may ask.
+    pub limits: Limits,
+    /// Whether too many series give a part of the answer and a warning instead of an error.
+    pub partial_series: bool,
+}
+
+/// The times of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// One evaluation.
+    Instant {
+        /// When, in nanoseconds since 1970.
+        time_ns: i64,
+    },
+    /// Logs of `[start, end)`, or evaluations from start to end.
+    Range {
+        /// The start, in nanoseconds since 1970.
+        start_ns: i64,
+        /// The end, not before the start.
+        end_ns: i64,
+        /// Time between evaluations, positive.
+        step_ns: i64,
+        /// Least time between two entries of a log query's answer; 0: none.
+        interval_ns: i64,
+    },
+}
+
+/// Which entries come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Oldest first.
+    Forward,
+    /// Newest first.
+    #[default]
+    Backward,
+}
+
+/// What a tenant's query may ask; the names are those of Loki's `limits_config`. Zero switches a limit off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Most series in an answer.
+    pub max_query_series: usize,
+    /// Largest `limit` of a log query.
+    pub max_entries_limit_per_query: usize,
+    /// Longest time range.
+    pub max_query_length: Duration,
+    /// Longest window of a range aggregation.
+    pub max_query_range: Duration,
+    /// Longest time to answer.
+    pub query_timeout: Duration,
+    /// If not zero, metric queries are evaluated at multiples of their step, as Loki does when it splits.
+    pub split_queries_by_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_query_series: 500,
+            max_entries_limit_per_query: 5000,
+            max_query_length: Duration::from_secs(721 * 3600),
+            max_query_range: Duration::ZERO,
+            query_timeout: Duration::from_secs(60),
+            split_queries_by_interval: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// An answer and what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The result.
+    pub value: Value,
+    /// The cost.
+    pub stats: QueryStats,
+    /// What the asker should know about the result.
+    pub warnings: Vec<String>,
+}
+
+/// A question about label names, label values or series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelsRequest {
+    /// Whose logs.
+    pub tenant: TenantId,
+    /// When.
+    pub range: TimeRange,
+    /// Streams that match one of these selectors; all streams if there is none.
+    pub selectors: Vec<String>,
+}

@@ -1,0 +1,34 @@
+//! How the engine may use the machine. Plain data with defaults; what a tenant may ask stands in `Limits`.
+
+/// Settings of one engine, shared by all its queries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Most memory that one query's blocks and results may take.
+    pub query_memory_bytes_max: usize,
+    /// Most memory that the footers of opened segments may take between queries.
+    pub footer_cache_bytes_max: usize,
+    /// Most requests to the store that one query has under way.
+    pub store_concurrency_max: usize,
+    /// Most blocks of one query that are decoded at the same time.
+    pub decode_concurrency_max: usize,
+    /// A segment up to this size is read in one request when it is opened.
+    pub whole_object_bytes_max: u64,
+    /// How much of the end of a larger segment is read when it is opened.
+    pub tail_bytes: u64,
+    /// Columns that lie at most so far apart are read in one request.
+    pub coalesce_gap_bytes_max: u64,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        EngineSettings {
+            query_memory_bytes_max: 512 << 20,
+            footer_cache_bytes_max: 64 << 20,
+            store_concurrency_max: 16,
+            decode_concurrency_max: std::thread::available_parallelism().map_or(2, usize::from),
+            whole_object_bytes_max: 256 << 10,
+            tail_bytes: 64 << 10,
+            coalesce_gap_bytes_max: 128 << 10,
+        }
+    }
+}
