@@ -1,1 +1,9 @@
-//! The wire: push bodies, parameters, configuration and answers, in Loki's shapes. Pure.
+//! The wire, in Loki's shapes: push bodies in, parameters in, configuration in, answers out.
+//!
+//! Pure: bytes and text to nouns and back. No network, no clock, no environment; whoever calls passes `now`.
+
+pub mod config;
+mod limits;
+pub mod params;
+pub mod response;
+pub mod units;

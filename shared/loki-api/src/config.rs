@@ -1,0 +1,456 @@
+//! The configuration file, in Loki's own names, so that a Loki user's file works.
+//!
+//! In: YAML. Out: plain settings, and a list of notices about the parts of Loki's configuration that have no meaning
+//! here, for the log. A key that neither Loki nor Logbarn knows is an error that names it. Never reads a file itself.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_yaml_ng::{Mapping, Value};
+
+pub use crate::limits::{Limits, StreamRetention};
+use crate::limits::{duration, size};
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Whether `X-Scope-OrgID` names the tenant; without it everything belongs to `fake`.
+    pub auth_enabled: bool,
+    /// Where to listen.
+    pub server: Server,
+    /// Sizes of push bodies.
+    pub distributor: Distributor,
+    /// The limits of every tenant.
+    pub limits_config: Limits,
+    /// What Loki has no word for.
+    pub logbarn: Logbarn,
+    /// Keys that were accepted but do nothing here, each with its reason: to be logged at start.
+    pub notices: Vec<String>,
+}
+
+/// The `server` block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address to listen on; empty is every address.
+    pub http_listen_address: String,
+    /// Port to listen on.
+    pub http_listen_port: u16,
+    /// Prefix of every path.
+    pub http_path_prefix: String,
+    /// How long reading a request may take.
+    #[serde(with = "duration")]
+    pub http_server_read_timeout: Duration,
+    /// How long writing an answer may take.
+    #[serde(with = "duration")]
+    pub http_server_write_timeout: Duration,
+    /// How long an idle connection is kept.
+    #[serde(with = "duration")]
+    pub http_server_idle_timeout: Duration,
+    /// How long a stopping server waits for requests under way.
+    #[serde(with = "duration")]
+    pub graceful_shutdown_timeout: Duration,
+    /// `debug`, `info`, `warn` or `error`.
+    pub log_level: String,
+    /// `logfmt` or `json`.
+    pub log_format: String,
+}
+
+/// The `distributor` block: how large a push may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Distributor {
+    /// Bytes of a push body as sent.
+    #[serde(with = "size")]
+    pub max_recv_msg_size: u64,
+    /// Bytes of a push body once decompressed.
+    #[serde(with = "size")]
+    pub max_decompressed_size: u64,
+}
+
+/// The `logbarn` block: what a store without servers needs to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logbarn {
+    /// How long a push waits for others to share its PUT. Not set: nothing on a folder, 200 ms on a bucket.
+    #[serde(with = "optional_duration")]
+    pub commit_window: Option<Duration>,
+    /// Bytes at which a waiting group is committed at once.
+    #[serde(with = "size")]
+    pub commit_bytes_max: u64,
+    /// Bytes of pushes that may wait for their commit; beyond them a push is answered 503.
+    #[serde(with = "size")]
+    pub commit_queue_bytes_max: u64,
+    /// Memory that one query may use.
+    #[serde(with = "size")]
+    pub query_memory_max: u64,
+    /// Memory for footers, filters and blocks already read.
+    #[serde(with = "size")]
+    pub cache_memory_max: u64,
+    /// Declares that no other process merges this store, so that a store without create-if-absent may be merged.
+    pub only_merger: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            auth_enabled: true,
+            server: Server::default(),
+            distributor: Distributor::default(),
+            limits_config: Limits::default(),
+            logbarn: Logbarn::default(),
+            notices: Vec::new(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            http_listen_address: String::new(),
+            http_listen_port: 3100,
+            http_path_prefix: String::new(),
+            http_server_read_timeout: Duration::from_secs(30),
+            http_server_write_timeout: Duration::from_secs(30),
+            http_server_idle_timeout: Duration::from_secs(120),
+            graceful_shutdown_timeout: Duration::from_secs(30),
+            log_level: "info".to_owned(),
+            log_format: "logfmt".to_owned(),
+        }
+    }
+}
+
+impl Default for Distributor {
+    fn default() -> Self {
+        // Loki allows 5000 MB once decompressed. One push must not cost a process that much memory.
+        Distributor { max_recv_msg_size: 100 << 20, max_decompressed_size: 256 << 20 }
+    }
+}
+
+impl Default for Logbarn {
+    fn default() -> Self {
+        Logbarn {
+            commit_window: None,
+            commit_bytes_max: 8 << 20,
+            commit_queue_bytes_max: 128 << 20,
+            query_memory_max: 512 << 20,
+            cache_memory_max: 64 << 20,
+            only_merger: false,
+        }
+    }
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not YAML, or not a mapping.
+    #[error("configuration: {0}")]
+    Yaml(String),
+    /// A key that neither Loki nor Logbarn knows.
+    #[error("configuration: unknown key `{0}`")]
+    UnknownKey(String),
+    /// A value that does not fit its key.
+    #[error("configuration: `{place}`: {why}")]
+    Value {
+        /// Its key, with the block it stands in.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Config {
+    /// Reads a configuration; an empty text is the default one.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        let mut config = Config::default();
+        for (key, value) in mapping("", serde_yaml_ng::from_str(text).map_err(|e| ConfigError::Yaml(e.to_string()))?)? {
+            let key = name(&key);
+            match key.as_str() {
+                "auth_enabled" => config.auth_enabled = typed(&key, value)?,
+                "server" => config.server = block(&key, value, SERVER_WITHOUT_EFFECT, &mut config.notices)?,
+                "distributor" => {
+                    config.distributor = block(&key, value, DISTRIBUTOR_WITHOUT_EFFECT, &mut config.notices)?
+                }
+                "limits_config" => {
+                    config.limits_config = block(&key, value, LIMITS_WITHOUT_EFFECT, &mut config.notices)?
+                }
+                "logbarn" => config.logbarn = block(&key, value, &[], &mut config.notices)?,
+                known if BLOCKS_WITHOUT_EFFECT.contains(&known) => config.notices.push(notice(&key)),
+                _ => return Err(ConfigError::UnknownKey(key)),
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// Reads one block, setting aside those of Loki's keys that do nothing here.
+fn block<T: DeserializeOwned>(
+    block: &str,
+    value: Value,
+    without_effect: &[&str],
+    notices: &mut Vec<String>,
+) -> Result<T, ConfigError> {
+    let mut kept = Mapping::new();
+    for (key, value) in mapping(block, value)? {
+        let place = format!("{block}.{}", name(&key));
+        let matches = |known: &&str| match known.strip_suffix('*') {
+            Some(start) => name(&key).starts_with(start),
+            None => name(&key) == **known,
+        };
+        if without_effect.iter().any(matches) {
+            notices.push(notice(&place));
+            continue;
+        }
+        // Alone first: every other key has its default, so that an error can name its place.
+        let alone = Mapping::from_iter([(key.clone(), value.clone())]);
+        typed::<T>(&place, Value::Mapping(alone))?;
+        kept.insert(key, value);
+    }
+    typed(block, Value::Mapping(kept))
+}
+
+/// A value of the type asked, or an error with its place.
+fn typed<T: DeserializeOwned>(place: &str, value: Value) -> Result<T, ConfigError> {
+    serde_yaml_ng::from_value(value).map_err(|e| {
+        let why = e.to_string();
+        // serde lists every key that it would have taken; only the one it did not take is of help.
+        match why.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`')) {
+            Some((key, _)) if place.ends_with(&format!(".{key}")) => ConfigError::UnknownKey(place.to_owned()),
+            Some((key, _)) => ConfigError::UnknownKey(format!("{place}.{key}")),
+            None => ConfigError::Value { place: place.to_owned(), why },
+        }
+    })
+}
+
+/// The keys and values of a block; an empty block has none.
+fn mapping(block: &str, value: Value) -> Result<Mapping, ConfigError> {
+    match value {
+        Value::Mapping(mapping) => Ok(mapping),
+        Value::Null => Ok(Mapping::new()),
+        _ if block.is_empty() => Err(ConfigError::Yaml("expected keys and values".to_owned())),
+        _ => Err(ConfigError::Value { place: block.to_owned(), why: "expected keys and values".to_owned() }),
+    }
+}
+
+/// A key as text; keys that are no strings cannot be known ones.
+fn name(key: &Value) -> String {
+    key.as_str().map_or_else(|| format!("{key:?}"), str::to_owned)
+}
+
+fn notice(key: &str) -> String {
+    format!("`{key}` is a setting of Loki that has no meaning without Loki's servers; it is ignored")
+}
+
+/// Loki's blocks about rings, disks, caches and schemas, which do not exist here.
+const BLOCKS_WITHOUT_EFFECT: &[&str] = &[
+    "analytics",
+    "ballast_bytes",
+    "block_builder",
+    "block_scheduler",
+    "bloom_build",
+    "bloom_gateway",
+    "chunk_store_config",
+    "common",
+    "compactor",
+    "compactor_client",
+    "compactor_grpc_client",
+    "config",
+    "dataobj",
+    "frontend",
+    "frontend_worker",
+    "http_prefix",
+    "index_gateway",
+    "ingest_limits",
+    "ingest_limits_frontend",
+    "ingest_limits_frontend_client",
+    "ingester",
+    "ingester_client",
+    "ingester_rf1",
+    "ingester_rf1_client",
+    "internal_server",
+    "kafka_config",
+    "memberlist",
+    "metastore",
+    "metastore_client",
+    "metrics_namespace",
+    "migrate",
+    "operational_config",
+    "pattern_ingester",
+    "profiling",
+    "querier",
+    "query_engine",
+    "query_range",
+    "query_scheduler",
+    "ruler",
+    "ruler_storage",
+    "runtime_config",
+    "schema_config",
+    "shutdown_delay",
+    "storage_config",
+    "table_manager",
+    "target",
+    "tracing",
+];
+
+/// Keys of `server` that do nothing here; a star stands for any ending.
+const SERVER_WITHOUT_EFFECT: &[&str] = &[
+    "grpc_*",
+    "http_listen_network",
+    "http_listen_conn_limit",
+    "http_log_closed_connections_without_response_enabled",
+    "http_server_read_header_timeout",
+    "http_tls_config",
+    "log_request_*",
+    "log_source_ips_*",
+    "register_instrumentation",
+];
+
+/// Keys of `distributor` that do nothing here.
+const DISTRIBUTOR_WITHOUT_EFFECT: &[&str] = &[
+    "ring",
+    "rate_store",
+    "write_failures_logging",
+    "otlp_config",
+    "kafka_*",
+    "ingester_writes_enabled",
+    "tenant_topic",
+    "push_worker_count",
+];
+
+/// Keys of `limits_config` that do nothing here.
+const LIMITS_WITHOUT_EFFECT: &[&str] = &[
+    "allow_deletes",
+    "blocked_queries",
+    "bloom_*",
+    "cardinality_limit",
+    "default_policy_stream_mapping",
+    "discover_generic_fields",
+    "enforced_policy_*",
+    "index_gateway_*",
+    "ingest_limits_*",
+    "ingestion_partitions_tenant_shard_size",
+    "ingestion_rate_strategy",
+    "instant_metric_query_split_align",
+    "limits_push_*",
+    "log_push_*",
+    "max_cache_freshness_per_query",
+    "max_chunks_per_query",
+    "max_metadata_cache_freshness",
+    "max_queriers_per_tenant",
+    "max_query_capacity",
+    "max_stats_cache_freshness",
+    "metric_aggregation_*",
+    "otlp_config",
+    "pattern_*",
+    "per_tenant_override_*",
+    "per_user_override_*",
+    "policy_*",
+    "query_ready_index_num_days",
+    "query_ingesters_within",
+    "recent_metadata_query_window",
+    "ruler_*",
+    "shard_aggregations",
+    "shard_streams",
+    "simulated_push_latency",
+    "split_ingester_queries_by_interval",
+    "split_instant_metric_queries_by_interval",
+    "split_metadata_queries_by_interval",
+    "split_recent_metadata_queries_by_interval",
+    "tsdb_*",
+    "unordered_writes",
+    "use_owned_stream_count",
+    "s3_sse_*",
+    "increment_stream_*",
+];
+
+/// A duration that may be left open.
+mod optional_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[derive(Deserialize)]
+    struct Given(#[serde(with = "super::duration")] Duration);
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Given>::deserialize(deserializer)?.map(|given| given.0))
+    }
+
+    pub(super) fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::duration::serialize(duration, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_corpus_file_loads() {
+        let config = Config::from_yaml(include_str!("../../testkit/conformance/server.yaml")).expect("loads");
+        assert!(!config.auth_enabled && config.notices.is_empty());
+        let limits = config.limits_config;
+        assert_eq!((limits.per_stream_rate_limit, limits.ingestion_rate_mb), (1 << 30, 1000.0));
+        assert_eq!((limits.max_query_length, limits.query_timeout), (Duration::ZERO, Duration::from_secs(600)));
+    }
+
+    #[test]
+    fn what_loki_alone_needs_is_told_and_ignored() {
+        let text = "
+auth_enabled: true
+common: {path_prefix: /loki, ring: {kvstore: {store: inmemory}}}
+schema_config: {configs: []}
+server: {http_listen_port: 3200, grpc_listen_port: 9095}
+limits_config: {split_queries_by_interval: 15m, tsdb_max_query_parallelism: 3, max_line_size: 1MB, retention_stream: [{selector: '{a=\"b\"}', period: 30d}]}
+logbarn: {commit_window: 50ms}
+ingester:
+";
+        let config = Config::from_yaml(text).expect("loads");
+        let told: Vec<&str> = config.notices.iter().filter_map(|n| n.split('`').nth(1)).collect();
+        assert_eq!(
+            told,
+            [
+                "common",
+                "schema_config",
+                "server.grpc_listen_port",
+                "limits_config.tsdb_max_query_parallelism",
+                "ingester"
+            ]
+        );
+        assert_eq!(config.server.http_listen_port, 3200);
+        assert_eq!(config.limits_config.split_queries_by_interval, Duration::from_secs(900));
+        assert_eq!(config.logbarn.commit_window, Some(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_refused_by_name() {
+        let check = |text: &str, want: &str| assert_eq!(Config::from_yaml(text).expect_err(text).to_string(), want);
+        check("nonsense: 1", "configuration: unknown key `nonsense`");
+        check("limits_config: {max_line_sise: 1}", "configuration: unknown key `limits_config.max_line_sise`");
+        check(
+            "limits_config: {max_line_size: 1XB}",
+            "configuration: `limits_config.max_line_size`: not a valid size: \"1XB\"",
+        );
+        check(
+            "limits_config: {query_timeout: 5}",
+            "configuration: `limits_config.query_timeout`: not a valid duration string: \"5\"",
+        );
+        check(
+            "limits_config: {retention_stream: [{selector: x, period: 1d, perid: 2d}]}",
+            "configuration: unknown key `limits_config.retention_stream.perid`",
+        );
+        check("server: 5", "configuration: `server`: expected keys and values");
+        check("- a", "configuration: expected keys and values");
+    }
+
+    #[test]
+    fn limits_print_as_they_are_read() {
+        let text = serde_yaml_ng::to_string(&Limits::default()).expect("prints");
+        assert!(text.contains("max_line_size: 256KB") && text.contains("max_query_length: 30d1h"), "{text}");
+        assert_eq!(serde_yaml_ng::from_str::<Limits>(&text).expect("reads"), Limits::default());
+    }
+}
