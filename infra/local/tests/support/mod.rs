@@ -1,0 +1,118 @@
+//! A real `logbarn serve` for a test: the built binary on a free port, asked over HTTP, killed when the test is over.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long a server may take until it answers.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    /// Its address, with `http://`.
+    pub url: String,
+    /// A client that gives up after some time.
+    pub client: reqwest::Client,
+}
+
+impl Server {
+    /// Starts the binary in a folder (`data`, `logs` and `config.yaml` lie there) and waits until it is ready.
+    pub async fn start(folder: &Path, config: &str) -> Server {
+        let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
+        let listen = format!("127.0.0.1:{port}");
+        let config_path = folder.join("config.yaml");
+        std::fs::write(&config_path, config).expect("the config can be written");
+        let child = Command::new(env!("CARGO_BIN_EXE_logbarn"))
+            .args(["serve", "--listen", &listen, "--config"])
+            .arg(&config_path)
+            .arg("--store")
+            .arg(format!("file://{}", folder.join("data").display()))
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
+        let server = Server { child, url: format!("http://{listen}"), client };
+        server.ready().await;
+        server
+    }
+
+    async fn ready(&self) {
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            match self.client.get(format!("{}/ready", self.url)).send().await {
+                Ok(answer) if answer.status().is_success() => return,
+                _ if Instant::now() > deadline => panic!("the server at {} is not ready after {START_MAX:?}", self.url),
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("the process ends");
+    }
+
+    /// SIGTERM; gives the exit status.
+    pub fn terminate(mut self) -> std::process::ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        self.child.wait().expect("the process ends")
+    }
+
+    /// A JSON answer.
+    pub async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let request = self.client.get(format!("{}{path}", self.url)).query(parameters);
+        let answer = request.send().await.expect("the server answers");
+        let status = answer.status();
+        let text = answer.text().await.expect("a whole body");
+        assert!(status.is_success(), "{path} {parameters:?}: {status}: {text}");
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}: {text}"))
+    }
+
+    /// Every line of a selector between two times, oldest first, page by page as a client would.
+    pub async fn lines(&self, query: &str, start_ns: i64, end_ns: i64) -> Vec<String> {
+        const PAGE: usize = 5_000;
+        let (mut start_ns, mut all) = (start_ns, Vec::<(i64, String)>::new());
+        loop {
+            let (start, end, limit) = (start_ns.to_string(), end_ns.to_string(), PAGE.to_string());
+            let parameters =
+                [("query", query), ("start", &start), ("end", &end), ("limit", &limit), ("direction", "forward")];
+            let answer = self.get("/loki/api/v1/query_range", &parameters).await;
+            let mut page = Vec::new();
+            for stream in answer["data"]["result"].as_array().expect("streams") {
+                for value in stream["values"].as_array().expect("values") {
+                    let time: i64 = value[0].as_str().expect("a time").parse().expect("nanoseconds");
+                    page.push((time, value[1].as_str().expect("a line").to_owned()));
+                }
+            }
+            page.sort();
+            let full = page.len() == PAGE;
+            match page.last() {
+                // The last time may have more entries than the page held: drop it and ask from there again.
+                Some((last, _)) if full => {
+                    start_ns = *last;
+                    page.retain(|(time, _)| *time < start_ns);
+                    assert!(!page.is_empty(), "more than {PAGE} entries at one time");
+                }
+                _ => {}
+            }
+            all.extend(page);
+            if !full {
+                return all.into_iter().map(|(_, line)| line).collect();
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
