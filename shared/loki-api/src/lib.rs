@@ -4,6 +4,8 @@
 
 pub mod config;
 mod limits;
+pub mod otlp;
 pub mod params;
+pub mod push;
 pub mod response;
 pub mod units;

@@ -1,0 +1,280 @@
+//! Protobuf pushes, in snappy's block format: what Promtail, Alloy, Vector and our collector send.
+//!
+//! In: the body. Out: streams whose text borrows from it. The messages are read by hand, field by field, because a derived
+//! message would copy every string and refuse a push for one byte that is not UTF-8. Field numbers:
+//! `PushRequest{1: streams}`, `Stream{1: labels, 2: entries}`, `Entry{1: time{1: seconds, 2: nanos}, 2: line, 3: metadata}`,
+//! `Pair{1: name, 2: value}`.
+
+use std::borrow::Cow;
+
+use model::Stream;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+
+use super::labels::parse_labels;
+use super::{Budget, DecodeError, PushEntry, PushRequest, PushStream, text};
+
+/// Nanoseconds in a second.
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// Undoes snappy's block format, refusing what would grow beyond `bytes_max`.
+pub fn unsnap(body: &[u8], bytes_max: u64) -> Result<Vec<u8>, DecodeError> {
+    let size = snap::raw::decompress_len(body).map_err(|_| DecodeError::Snappy)? as u64;
+    if size > bytes_max {
+        return Err(DecodeError::TooLarge { size, max: bytes_max });
+    }
+    snap::raw::Decoder::new().decompress_vec(body).map_err(|_| DecodeError::Snappy)
+}
+
+/// Decodes a push that was undone by `unsnap`.
+pub fn decode_protobuf(body: &[u8]) -> Result<PushRequest<'_>, DecodeError> {
+    let mut request = PushRequest::default();
+    let mut budget = Budget::new();
+    fields(body, |number, field| {
+        if number == 1 {
+            budget.take()?;
+            request.streams.push(stream(field.bytes()?, &mut budget)?);
+        }
+        Ok(())
+    })?;
+    Ok(request)
+}
+
+fn stream<'a>(body: &'a [u8], budget: &mut Budget) -> Result<PushStream<'a>, DecodeError> {
+    let mut stream = PushStream::default();
+    let mut label_text = Cow::Borrowed("");
+    fields(body, |number, field| {
+        match number {
+            1 => label_text = text(field.bytes()?),
+            2 => {
+                budget.take()?;
+                let entry = entry(field.bytes()?, &mut stream.metadata, budget)?;
+                stream.entries.push(entry);
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let parsed = parse_labels(&label_text)?;
+    (stream.labels, stream.duplicate_label) = (parsed.labels, parsed.duplicate);
+    Ok(stream)
+}
+
+fn entry<'a>(
+    body: &'a [u8],
+    metadata: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    budget: &mut Budget,
+) -> Result<PushEntry<'a>, DecodeError> {
+    let start = metadata.len();
+    let mut entry = PushEntry { timestamp_ns: Some(0), ..PushEntry::default() };
+    fields(body, |number, field| {
+        match number {
+            1 => entry.timestamp_ns = Some(timestamp(field.bytes()?)?),
+            2 => entry.line = text(field.bytes()?),
+            3 => {
+                budget.take()?;
+                metadata.push(pair(field.bytes()?)?);
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    entry.metadata = start..metadata.len();
+    Ok(entry)
+}
+
+/// Seconds and nanoseconds; beyond what 64 bits of nanoseconds hold, the nearest they do.
+fn timestamp(body: &[u8]) -> Result<i64, DecodeError> {
+    let (mut seconds, mut nanos) = (0_i64, 0_i64);
+    fields(body, |number, field| {
+        match number {
+            1 => seconds = field.varint()? as i64,
+            // An int32: its sign was extended on the wire.
+            2 => nanos = i64::from(field.varint()? as i32),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
+}
+
+fn pair(body: &[u8]) -> Result<(Cow<'_, str>, Cow<'_, str>), DecodeError> {
+    let mut pair = (Cow::Borrowed(""), Cow::Borrowed(""));
+    fields(body, |number, field| {
+        match number {
+            1 => pair.0 = text(field.bytes()?),
+            2 => pair.1 = text(field.bytes()?),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(pair)
+}
+
+/// A field's value, as far as its wire type tells.
+pub(crate) enum Field<'a> {
+    Varint(u64),
+    Bytes(&'a [u8]),
+    Other,
+}
+
+impl<'a> Field<'a> {
+    pub(crate) fn bytes(&self) -> Result<&'a [u8], DecodeError> {
+        match self {
+            Field::Bytes(bytes) => Ok(bytes),
+            _ => Err(DecodeError::Protobuf("wrong wire type, expected bytes".to_owned())),
+        }
+    }
+
+    fn varint(&self) -> Result<u64, DecodeError> {
+        match self {
+            Field::Varint(number) => Ok(*number),
+            _ => Err(DecodeError::Protobuf("wrong wire type, expected a number".to_owned())),
+        }
+    }
+}
+
+/// Walks over the fields of a message; unknown ones reach `each` too, and may be ignored.
+pub(crate) fn fields<'a>(
+    mut body: &'a [u8],
+    mut each: impl FnMut(u32, Field<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let refused = |e: prost::DecodeError| DecodeError::Protobuf(e.to_string());
+    while !body.is_empty() {
+        let (number, wire_type) = decode_key(&mut body).map_err(refused)?;
+        let field = match wire_type {
+            WireType::Varint => Field::Varint(decode_varint(&mut body).map_err(refused)?),
+            WireType::LengthDelimited => {
+                let length = decode_varint(&mut body).map_err(refused)?;
+                let cut = usize::try_from(length).ok().and_then(|length| body.split_at_checked(length));
+                let (bytes, rest) = cut.ok_or_else(|| DecodeError::Protobuf("unexpected EOF".to_owned()))?;
+                body = rest;
+                Field::Bytes(bytes)
+            }
+            _ => {
+                skip_field(wire_type, number, &mut body, DecodeContext::default()).map_err(refused)?;
+                Field::Other
+            }
+        };
+        each(number, field)?;
+    }
+    Ok(())
+}
+
+/// Encodes streams as a push body, snappy and all.
+pub fn encode_protobuf(streams: &[Stream]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for stream in streams {
+        put_message(&mut body, 1, |out| {
+            put_bytes(out, 1, stream.labels.to_string().as_bytes());
+            for entry in &stream.entries {
+                put_message(out, 2, |out| {
+                    put_message(out, 1, |out| {
+                        put_varint(out, 1, entry.timestamp_ns.div_euclid(NANOS_PER_SECOND) as u64);
+                        put_varint(out, 2, entry.timestamp_ns.rem_euclid(NANOS_PER_SECOND) as u64);
+                    });
+                    put_bytes(out, 2, entry.line.as_bytes());
+                    for (name, value) in entry.metadata.iter() {
+                        put_message(out, 3, |out| {
+                            put_bytes(out, 1, name.as_bytes());
+                            put_bytes(out, 2, value.as_bytes());
+                        });
+                    }
+                });
+            }
+        });
+    }
+    snap::raw::Encoder::new()
+        .compress_vec(&body)
+        .expect("snappy takes bodies of up to 4 GB, callers bound theirs far below")
+}
+
+fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    let mut message = Vec::new();
+    write(&mut message);
+    put_bytes(out, number, &message);
+}
+
+fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    prost::encoding::encode_key(number, WireType::LengthDelimited, out);
+    prost::encoding::encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+fn put_varint(out: &mut Vec<u8>, number: u32, value: u64) {
+    prost::encoding::encode_key(number, WireType::Varint, out);
+    prost::encoding::encode_varint(value, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Entry, Labels};
+    use proptest::prelude::*;
+
+    const BODY_BYTES_MAX: u64 = 1 << 20;
+
+    /// Decodes and makes it owned.
+    fn decode(body: &[u8]) -> Result<Vec<Stream>, DecodeError> {
+        let body = unsnap(body, BODY_BYTES_MAX)?;
+        let owned = |stream: &PushStream<'_>| Stream {
+            labels: stream.labels.clone(),
+            entries: stream
+                .entries
+                .iter()
+                .map(|entry| Entry {
+                    timestamp_ns: entry.timestamp_ns.expect("protobuf always has a time"),
+                    line: entry.line.clone().into_owned(),
+                    metadata: stream.metadata_of(entry).iter().map(|(n, v)| (&**n, &**v)).collect(),
+                })
+                .collect(),
+        };
+        Ok(decode_protobuf(&body)?.streams.iter().map(owned).collect())
+    }
+
+    fn labels() -> impl Strategy<Value = Labels> {
+        proptest::collection::vec(("[a-z_]{1,4}", "\\PC{1,6}"), 0..4).prop_map(|pairs| pairs.into_iter().collect())
+    }
+
+    fn streams() -> impl Strategy<Value = Vec<Stream>> {
+        let entry = (any::<i64>(), ".*", labels()).prop_map(|(timestamp_ns, line, metadata)| Entry {
+            timestamp_ns,
+            line,
+            metadata,
+        });
+        let stream =
+            (labels(), proptest::collection::vec(entry, 0..4)).prop_map(|(labels, entries)| Stream { labels, entries });
+        proptest::collection::vec(stream, 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(streams in streams()) {
+            prop_assert_eq!(decode(&encode_protobuf(&streams)).expect("decodes"), streams);
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_decoded(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_protobuf(&body);
+            let _ = unsnap(&body, BODY_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn lines_that_are_no_text_cost_characters_not_the_push() {
+        let mut body = Vec::new();
+        put_message(&mut body, 1, |out| {
+            put_bytes(out, 1, b"{a=\"b\"}");
+            put_message(out, 2, |out| put_bytes(out, 2, b"x\xffy"));
+        });
+        let request = decode_protobuf(&body).expect("decodes");
+        assert_eq!(request.streams[0].entries[0].line, "x\u{fffd}y");
+    }
+
+    #[test]
+    fn a_body_that_would_grow_too_far_is_refused_before_it_grows() {
+        // The length header says 2 GB.
+        let body = [0x80, 0x80, 0x80, 0x80, 0x08, 0];
+        assert!(matches!(unsnap(&body, BODY_BYTES_MAX), Err(DecodeError::TooLarge { .. })));
+        assert_eq!(unsnap(b"\xff\xfe not snappy", BODY_BYTES_MAX), Err(DecodeError::Snappy));
+    }
+}
