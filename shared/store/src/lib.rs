@@ -1,1 +1,38 @@
 //! Keys, commit, manifests and ranged reads on an object store.
+//!
+//! In: bytes of segments and what decides their keys. Out: acknowledged objects, the segments that a time range needs, and
+//! ranges of their bytes. The bucket is the whole truth: nothing is kept in this process but counters and immutable manifests.
+//! Nothing here runs by itself: a store that nobody asks gets no request.
+//!
+//! The boundary is the trait of the crate `object_store`; what is added stands around it as decorators:
+//! ```text
+//! Store → Counting → [Faulty, in tests] → prefix → S3 (over Wire) | LocalFolder | InMemory
+//! ```
+
+mod error;
+mod url;
+
+mod paths;
+
+mod local;
+mod open;
+mod wire;
+
+mod commit;
+mod list;
+mod manifest;
+mod probe;
+mod read;
+
+mod counting;
+pub mod faulty;
+
+pub use commit::Committed;
+pub use counting::{Counters, Counts};
+pub use error::Error;
+pub use list::SegmentRef;
+pub use manifest::{Manifest, MergedSegment};
+pub use open::Store;
+pub use paths::{FreshKey, Key};
+pub use probe::Probe;
+pub use url::StoreUrl;

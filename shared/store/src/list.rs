@@ -1,0 +1,117 @@
+//! Finds the segments that a time range needs.
+//!
+//! In: tenant and range. Out: the fresh segments that no manifest has consumed, and the merged ones, in time order. A day costs one
+//! LIST (fresh segments come first in it, the newest manifest right behind, and there the reading stops) and one GET of that
+//! manifest, unless it is known already. In this order a batch is seen exactly once on whichever side of a merge we land: what was
+//! listed as fresh is subtracted if the manifest, which is read later, has consumed it. Long ranges ask first which days exist.
+//! Prunes by key and manifest alone, opens no segment.
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use model::{Day, TenantId, TimeRange};
+use object_store::ObjectStore as _;
+
+use crate::paths::{self, FreshKey, Key, Object};
+use crate::{Error, Store};
+
+/// Ranges of more days than this first ask which days exist.
+const DAYS_UNASKED_MAX: usize = 3;
+/// Days that are listed at the same time.
+const DAYS_CONCURRENT_MAX: usize = 16;
+
+/// A segment, as far as its key or its manifest tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentRef {
+    /// The name of the object. Its bytes never change, so it may name things in caches.
+    pub key: Key,
+    /// Bytes of the object.
+    pub size: u64,
+    /// The earliest entry.
+    pub min_ts: i64,
+    /// The latest entry.
+    pub max_ts: i64,
+    /// How many entries there are.
+    pub rows: u64,
+    /// Written by a push, and not merged yet.
+    pub fresh: bool,
+}
+
+/// What one LIST of a day shows.
+pub(crate) struct DayListing {
+    pub(crate) fresh: Vec<(FreshKey, SegmentRef)>,
+    pub(crate) newest: Option<(u64, Key)>,
+}
+
+impl Store {
+    /// The segments that may hold entries of the range, by earliest entry. An entry may be in two of them after a retry that was
+    /// grouped otherwise; such copies are equal to the byte.
+    pub async fn segments(&self, tenant: &TenantId, range: TimeRange) -> Result<Vec<SegmentRef>, Error> {
+        let mut days: Vec<Day> = range.days().take(DAYS_UNASKED_MAX + 1).collect();
+        if days.len() > DAYS_UNASKED_MAX {
+            let (first, last) = (Day::of(range.start_ns()), Day::of(range.end_ns() - 1));
+            days = self.days(tenant).await?;
+            days.retain(|day| (first..=last).contains(day));
+        }
+        let each = stream::iter(days).map(|day| self.day_segments(tenant, day, range)).buffered(DAYS_CONCURRENT_MAX);
+        let mut segments: Vec<SegmentRef> = each.try_concat().await?;
+        segments.sort_by(|a, b| (a.min_ts, &a.key).cmp(&(b.min_ts, &b.key)));
+        Ok(segments)
+    }
+
+    /// The days of which the tenant has objects, oldest first.
+    pub async fn days(&self, tenant: &TenantId) -> Result<Vec<Day>, Error> {
+        let prefix = paths::tenant(tenant);
+        let listing =
+            self.objects.list_with_delimiter(Some(&prefix)).await.map_err(|e| Error::from_store(&prefix, e))?;
+        let mut days: Vec<Day> = listing.common_prefixes.iter().filter_map(paths::day_of).collect();
+        days.sort();
+        Ok(days)
+    }
+
+    async fn day_segments(&self, tenant: &TenantId, day: Day, range: TimeRange) -> Result<Vec<SegmentRef>, Error> {
+        let DayListing { fresh, newest } = self.list_day(tenant, day).await?;
+        let fresh = fresh.into_iter().filter(|(_, segment)| range.overlaps(segment.min_ts, segment.max_ts));
+        let Some((version, key)) = newest else {
+            return Ok(fresh.map(|(_, segment)| segment).collect());
+        };
+        let manifest = self.read_manifest(&key, version).await?;
+        let merged = manifest.segments.iter().filter(|m| range.overlaps(m.min_ts, m.max_ts));
+        let merged = merged.map(|m| m.segment(tenant, day));
+        let fresh = fresh.filter(|(facts, _)| !manifest.consumed.contains(facts)).map(|(_, segment)| segment);
+        Ok(fresh.chain(merged).collect())
+    }
+
+    /// One LIST of a day: all fresh segments, and the newest manifest.
+    pub(crate) async fn list_day(&self, tenant: &TenantId, day: Day) -> Result<DayListing, Error> {
+        let prefix = paths::day(tenant, day);
+        let mut objects = self.objects.list(Some(&prefix));
+        let mut listing = DayListing { fresh: Vec::new(), newest: None };
+        let mut last = None;
+        while let Some(meta) = objects.try_next().await.map_err(|e| Error::from_store(&prefix, e))? {
+            if last.as_ref().is_some_and(|last| *last >= meta.location) {
+                return Err(Error::invalid(
+                    "this store does not list keys in byte order, as S3 does; Logbarn cannot work on it",
+                ));
+            }
+            match paths::listed(&meta.location) {
+                Some((key, Object::Fresh(facts))) => {
+                    let FreshKey { min_ts, max_ts, rows, .. } = facts;
+                    let segment = SegmentRef { key, size: meta.size, min_ts, max_ts, rows, fresh: true };
+                    listing.fresh.push((facts, segment));
+                }
+                Some((key, Object::Manifest { version })) => {
+                    listing.newest = Some((version, key));
+                    break;
+                }
+                // Merged segments come behind all manifests: there is none.
+                Some((_, Object::Merged { .. })) => break,
+                // A segment that we cannot read is no answer with a hole: a newer version may have written it.
+                None if meta.location.as_ref().ends_with(".seg") => {
+                    return Err(Error::corrupt(&meta.location, "not a key that this version writes"));
+                }
+                None => tracing::debug!(key = %meta.location, "ignoring an object that is not ours"),
+            }
+            last = Some(meta.location);
+        }
+        Ok(listing)
+    }
+}

@@ -1,0 +1,333 @@
+//! Spells every key of a store, and reads them back. Nobody else does.
+//!
+//! In: tenant, day, times, ids. Out: keys, and what a listed key means. Per tenant and UTC day:
+//! ```text
+//! t/<tenant>/<day>/l0/<minTs>-<maxTs>-<batchId>-<rows>.seg     fresh segments, one per acknowledged batch
+//! t/<tenant>/<day>/manifest/<9999999999 - version>-<version>.json   what is merged; the newest sorts first
+//! t/<tenant>/<day>/seg/<contentId>.seg                         merged segments
+//! probe/v1.json, probe/v1/…                                    what the start-up probe proved
+//! ```
+//! Times are 19 digits, so keys sort as times do; times before 1970 have no key. In a day's listing the fresh segments come
+//! first and the newest manifest right behind them, so that one short LIST tells both: nothing may ever be named to sort before
+//! `manifest` except `l0`. A key holds no text of a client but the tenant id, which its type has checked.
+
+use std::fmt;
+
+use model::{Day, TenantId};
+use object_store::path::Path;
+
+use crate::Error;
+
+/// The highest version that a manifest can have.
+pub(crate) const VERSION_MAX: u64 = 9_999_999_999;
+/// Digits of [`VERSION_MAX`].
+const VERSION_DIGITS: usize = 10;
+/// Digits of the largest `i64`.
+const TIMESTAMP_DIGITS: usize = 19;
+/// Hexadecimal digits of a 128-bit id.
+const ID_DIGITS: usize = 32;
+/// Where the probe keeps its result.
+const PROBE: &str = "probe/v1";
+
+/// The name of an object. Only this file makes one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Path);
+
+impl Key {
+    /// Reads a key that somebody typed; it must be one that a store can hold.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let key = Path::parse(text).map(Key).map_err(|_| Error::invalid(format!("not a key: \"{text}\"")))?;
+        match key.object() {
+            Some(_) => Ok(key),
+            None => Err(Error::invalid(format!("not a key of a segment or a manifest: \"{text}\""))),
+        }
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What the key means, if it is one of a tenant's day.
+    pub(crate) fn object(&self) -> Option<Object> {
+        parse(&self.0)
+    }
+
+    fn new(text: String) -> Self {
+        Key(Path::parse(&text).expect("tenant ids hold no slash, no control character, and are no dots"))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Everything that decides the key of a fresh segment: a function of the batch, never of a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FreshKey {
+    /// The UTC day of all entries.
+    pub day: Day,
+    /// The earliest entry, nanoseconds since 1970.
+    pub min_ts: i64,
+    /// The latest entry.
+    pub max_ts: i64,
+    /// The id of the batch, or of the batches that were committed together.
+    pub batch_id: u128,
+    /// How many entries there are.
+    pub rows: u64,
+}
+
+impl FreshKey {
+    /// Spells the key, unless the facts contradict each other or lie before 1970.
+    pub(crate) fn key(&self, tenant: &TenantId) -> Result<Key, Error> {
+        if !self.is_sound() {
+            return Err(Error::invalid(format!("these facts make no key: {self:?}")));
+        }
+        Ok(Key::new(format!("{}/l0/{}", day_text(tenant, self.day), self.name())))
+    }
+
+    /// The last part of the key; a manifest names what it consumed by it.
+    pub(crate) fn name(&self) -> String {
+        format!("{:019}-{:019}-{:032x}-{}.seg", self.min_ts, self.max_ts, self.batch_id, self.rows)
+    }
+
+    /// Reads the last part of a key back; `None` unless [`FreshKey::name`] would write the very same text.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(".seg")?.split('-');
+        let (min_ts, max_ts) = (timestamp(parts.next()?)?, timestamp(parts.next()?)?);
+        let batch_id = id(parts.next()?)?;
+        let rows = parts.next()?.parse().ok()?;
+        let fresh = FreshKey { day: Day::of(min_ts), min_ts, max_ts, batch_id, rows };
+        (parts.next().is_none() && fresh.is_sound() && fresh.name() == name).then_some(fresh)
+    }
+
+    fn is_sound(&self) -> bool {
+        let days = [Day::of(self.min_ts), Day::of(self.max_ts)];
+        0 <= self.min_ts && self.min_ts <= self.max_ts && days == [self.day; 2] && self.rows > 0
+    }
+}
+
+/// What a listed key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Object {
+    Fresh(FreshKey),
+    Manifest { version: u64 },
+    Merged { content_id: u128 },
+}
+
+/// Where a tenant's days are.
+pub(crate) fn tenant(tenant: &TenantId) -> Path {
+    Key::new(format!("t/{tenant}")).0
+}
+
+/// Where the objects of a day are.
+pub(crate) fn day(tenant: &TenantId, day: Day) -> Path {
+    Key::new(day_text(tenant, day)).0
+}
+
+/// The key of a merged segment.
+pub(crate) fn merged(tenant: &TenantId, day: Day, content_id: u128) -> Key {
+    Key::new(format!("{}/seg/{content_id:032x}.seg", day_text(tenant, day)))
+}
+
+/// The key of a version of a day's manifest; versions count from 1.
+pub(crate) fn manifest(tenant: &TenantId, day: Day, version: u64) -> Result<Key, Error> {
+    match version {
+        1..=VERSION_MAX => {
+            let inverted = VERSION_MAX - version;
+            Ok(Key::new(format!("{}/manifest/{inverted:010}-{version}.json", day_text(tenant, day))))
+        }
+        _ => Err(Error::invalid(format!("no such manifest version: {version}"))),
+    }
+}
+
+/// Where the probe writes down what it proved.
+pub(crate) fn probe_result() -> Key {
+    Key::new(format!("{PROBE}.json"))
+}
+
+/// An object that the probe tries to create twice.
+pub(crate) fn probe_attempt(name: &str) -> Key {
+    Key::new(format!("{PROBE}/{name}"))
+}
+
+/// The day that the last part of a listed prefix names.
+pub(crate) fn day_of(prefix: &Path) -> Option<Day> {
+    parse_day(prefix.filename()?)
+}
+
+/// A listed key; `None` for what no version of this file has written.
+pub(crate) fn listed(path: &Path) -> Option<(Key, Object)> {
+    parse(path).map(|object| (Key(path.clone()), object))
+}
+
+fn day_text(tenant: &TenantId, day: Day) -> String {
+    format!("t/{tenant}/{day}")
+}
+
+fn parse(path: &Path) -> Option<Object> {
+    let mut parts = path.as_ref().split('/');
+    if parts.next() != Some("t") {
+        return None;
+    }
+    let tenant = parts.next()?;
+    TenantId::new(tenant).ok().filter(|checked| checked.as_str() == tenant)?;
+    let day = parse_day(parts.next()?)?;
+    let (kind, name) = (parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    match kind {
+        "l0" => FreshKey::from_name(name).filter(|fresh| fresh.day == day).map(Object::Fresh),
+        "manifest" => manifest_version(name).map(|version| Object::Manifest { version }),
+        "seg" => id(name.strip_suffix(".seg")?).map(|content_id| Object::Merged { content_id }),
+        _ => None,
+    }
+}
+
+fn manifest_version(name: &str) -> Option<u64> {
+    let (inverted, version) = name.strip_suffix(".json")?.split_once('-')?;
+    let (inverted, version) = (digits(inverted, VERSION_DIGITS)?, version.parse::<u64>().ok()?);
+    let canonical = format!("{inverted:010}-{version}.json") == name;
+    (canonical && version >= 1 && inverted.checked_add(version) == Some(VERSION_MAX)).then_some(version)
+}
+
+fn parse_day(text: &str) -> Option<Day> {
+    text.parse::<Day>().ok().filter(|day| day.to_string() == text)
+}
+
+fn timestamp(text: &str) -> Option<i64> {
+    i64::try_from(digits(text, TIMESTAMP_DIGITS)?).ok()
+}
+
+fn digits(text: &str, count: usize) -> Option<u64> {
+    (text.len() == count && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
+/// A 128-bit id in lower-case hexadecimal.
+pub(crate) fn id(text: &str) -> Option<u128> {
+    let ok = text.len() == ID_DIGITS && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    ok.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn fresh(min_ts: i64, max_ts: i64, batch_id: u128, rows: u64) -> FreshKey {
+        FreshKey { day: Day::of(min_ts), min_ts, max_ts, batch_id, rows }
+    }
+
+    #[test]
+    fn keys_look_like_this() {
+        let tenant = TenantId::single();
+        let facts = fresh(1_795_168_800_000_000_000, 1_795_168_800_000_000_001, 0xabc, 7);
+        assert_eq!(
+            facts.key(&tenant).unwrap().as_str(),
+            "t/fake/2026-11-20/l0/1795168800000000000-1795168800000000001-00000000000000000000000000000abc-7.seg"
+        );
+        assert_eq!(manifest(&tenant, facts.day, 1).unwrap().as_str(), "t/fake/2026-11-20/manifest/9999999998-1.json");
+        assert_eq!(
+            merged(&tenant, facts.day, 1).as_str(),
+            "t/fake/2026-11-20/seg/00000000000000000000000000000001.seg"
+        );
+    }
+
+    #[test]
+    fn facts_that_make_no_key_are_refused() {
+        let tenant = TenantId::single();
+        for bad in [
+            fresh(-1, 5, 1, 1),
+            fresh(-5, -1, 1, 1),
+            fresh(9, 8, 1, 1),
+            fresh(1, 2, 1, 0),
+            fresh(1, 24 * HOUR, 1, 1),
+            FreshKey { day: Day::of(24 * HOUR), ..fresh(1, 2, 1, 1) },
+        ] {
+            assert!(bad.key(&tenant).is_err(), "{bad:?}");
+        }
+        assert!(manifest(&tenant, Day::of(0), 0).is_err());
+        assert!(manifest(&tenant, Day::of(0), VERSION_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn what_we_never_wrote_is_not_a_key() {
+        let good = "t/a/1970-01-01/l0/0000000000000000001-0000000000000000002-000000000000000000000000000000ff-3.seg";
+        assert!(Key::parse(good).is_ok());
+        for bad in [
+            good.replace("0002-", "002-"),
+            good.replace("ff-3", "FF-3"),
+            good.replace("-3.seg", "-03.seg"),
+            good.replace("-3.seg", "-+3.seg"),
+            good.replace("-3.seg", "-3-4.seg"),
+            good.replace("-3.seg", "-3.seg/x"),
+            good.replace("1970-01-01", "1970-01-02"),
+            good.replace("1970-01-01", "19700101"),
+            good.replace("t/a/", "t/a:b/"),
+            good.replace("t/a/", "t/../"),
+            good.replace("t/a/", "x/a/"),
+            good.replace("l0", "l1"),
+            "t/a/1970-01-01/manifest/9999999998-2.json".into(),
+            "t/a/1970-01-01/manifest/9999999998-01.json".into(),
+            "t/a/1970-01-01/manifest/9999999999-0.json".into(),
+            "t/a/1970-01-01/seg/1.seg".into(),
+            "probe/v1.json".into(),
+            "".into(),
+            "t/a".into(),
+        ] {
+            assert!(Key::parse(&bad).is_err(), "{bad}");
+        }
+    }
+
+    /// One LIST of a day must show what is fresh, then the newest manifest, before anything else.
+    #[test]
+    fn a_day_sorts_fresh_first_then_the_newest_manifest() {
+        let (tenant, day) = (TenantId::single(), Day::of(0));
+        let keys = [
+            fresh(1, 9, u128::MAX, 1).key(&tenant).unwrap(),
+            fresh(23 * HOUR, 23 * HOUR, 0, u64::MAX).key(&tenant).unwrap(),
+            manifest(&tenant, day, 1_000_000).unwrap(),
+            manifest(&tenant, day, 10).unwrap(),
+            manifest(&tenant, day, 9).unwrap(),
+            manifest(&tenant, day, 1).unwrap(),
+            merged(&tenant, day, 0),
+        ];
+        assert!(keys.is_sorted_by(|a, b| a.as_str() < b.as_str()), "{keys:#?}");
+    }
+
+    proptest! {
+        #[test]
+        fn fresh_keys_round_trip(start in 0..i64::MAX, length in 0..HOUR, batch_id: u128, rows in 1u64..) {
+            let facts = fresh(start, start.saturating_add(length), batch_id, rows);
+            if let Ok(key) = facts.key(&TenantId::new("team!-_.*'()1").unwrap()) {
+                prop_assert_eq!(key.object(), Some(Object::Fresh(facts)));
+                prop_assert_eq!(Key::parse(key.as_str()).unwrap(), key);
+            } else {
+                prop_assert_ne!(Day::of(facts.min_ts), Day::of(facts.max_ts));
+            }
+        }
+
+        #[test]
+        fn manifest_keys_round_trip(version in 1..=VERSION_MAX, older in 1..=VERSION_MAX) {
+            let key = |version| manifest(&TenantId::single(), Day::of(0), version).unwrap();
+            prop_assert_eq!(key(version).object(), Some(Object::Manifest { version }));
+            prop_assert_eq!(key(version).as_str() < key(older).as_str(), version > older);
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(text in ".{0,80}", name in "[0-9a-f.-]{0,90}") {
+            let _ = Key::parse(&text);
+            let _ = FreshKey::from_name(&name);
+            let _ = manifest_version(&name);
+        }
+    }
+}
