@@ -1,0 +1,112 @@
+//! `| json`: every leaf of an object becomes a label, keys of nested objects joined by `_`.
+//!
+//! Arrays and nulls are left out. A line that is no JSON is marked, and keeps the labels found before the fault.
+
+use std::borrow::Cow;
+
+use super::json_scan::{JsonError, Scanner, Value, is_closed, string_into, unescape_into};
+use crate::labels::{LineLabels, sanitize_into};
+
+/// Objects nested deeper are left out.
+const DEPTH_MAX: usize = 100;
+/// A prefix beyond this makes no label; see the limit on names.
+const PREFIX_BYTES_MAX: usize = 2048;
+
+pub(super) const ERROR: &str = "JSONParserErr";
+
+/// How a walk ended.
+enum End {
+    Finished,
+    /// Every label that is needed was found.
+    Found,
+}
+
+/// Makes labels of a line.
+pub(super) fn process(line: &str, labels: &mut LineLabels<'_>) {
+    let mut walk = Walk { scanner: Scanner::new(line), line, labels, prefix: String::new(), depth: 0 };
+    if let Err(error) = walk.object() {
+        labels.set_error(ERROR, Some(error.text()));
+    }
+}
+
+struct Walk<'l, 'a, 'b> {
+    scanner: Scanner<'l>,
+    line: &'l str,
+    labels: &'b mut LineLabels<'a>,
+    prefix: String,
+    depth: usize,
+}
+
+impl Walk<'_, '_, '_> {
+    fn object(&mut self) -> Result<End, JsonError> {
+        if self.scanner.peek() != Some(b'{') {
+            return Err(JsonError::MalformedObject);
+        }
+        self.scanner.step();
+        let mut next = self.scanner.peek().ok_or(JsonError::Malformed)?;
+        loop {
+            match next {
+                b'}' => break,
+                b'"' => {}
+                _ => return Err(JsonError::MalformedObject),
+            }
+            if let End::Found = self.member()? {
+                return Ok(End::Found);
+            }
+            match self.scanner.peek().ok_or(JsonError::MalformedArray)? {
+                b'}' => break,
+                b',' => self.scanner.step(),
+                _ => return Err(JsonError::MalformedObject),
+            }
+            next = self.scanner.peek().ok_or(JsonError::MalformedArray)?;
+        }
+        self.scanner.step();
+        Ok(End::Finished)
+    }
+
+    fn member(&mut self) -> Result<End, JsonError> {
+        let key = unescape_key(self.scanner.key()?)?;
+        if self.scanner.peek() == Some(b'{') && self.depth < DEPTH_MAX {
+            return self.nested(&key);
+        }
+        match self.scanner.value()? {
+            Value::String(raw) => self.labels.extract(&self.prefix, &key, |out| string_into(raw, out)),
+            Value::Plain(text) => self.labels.extract(&self.prefix, &key, |out| out.push_str(text)),
+            Value::Null | Value::Array(_) | Value::Object(_) => return Ok(End::Finished),
+        }
+        Ok(if self.labels.all_found() { End::Found } else { End::Finished })
+    }
+
+    fn nested(&mut self, key: &str) -> Result<End, JsonError> {
+        let before = self.prefix.len();
+        if before > 0 {
+            self.prefix.push('_');
+        }
+        sanitize_into(key, before == 0, &mut self.prefix);
+        if self.prefix.len() > PREFIX_BYTES_MAX || !self.labels.wants_prefix(&self.prefix) {
+            self.prefix.truncate(before);
+            return self.scanner.value().map(|_| End::Finished);
+        }
+        let (start, mark) = (self.scanner.position(), self.labels.mark());
+        self.depth += 1;
+        let end = self.object();
+        self.depth -= 1;
+        self.prefix.truncate(before);
+        // An object that is never closed gives nothing at all. Looked at once a line, where the outermost one ends.
+        if end.is_err() && self.depth == 0 && !is_closed(self.line.get(start..).unwrap_or_default()) {
+            self.labels.reset(mark);
+            return Err(JsonError::MalformedObject);
+        }
+        end
+    }
+}
+
+/// A key as it is meant.
+pub(super) fn unescape_key(key: &str) -> Result<Cow<'_, str>, JsonError> {
+    if memchr::memchr(b'\\', key.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(key));
+    }
+    let mut out = String::new();
+    unescape_into(key, &mut out).ok_or(JsonError::BadEscape)?;
+    Ok(Cow::Owned(out))
+}

@@ -1,0 +1,217 @@
+//! `| logfmt`: `key=value` pairs become labels.
+//!
+//! Forgiving unless told to be strict: what is no pair is passed over up to the next blank. With extractions only those
+//! labels are made, and each of them is, empty where the line does not have it.
+
+use super::json_scan::{blank_invalid, unescape_into};
+use crate::Error;
+use crate::ast::Extraction;
+use crate::labels::{LineLabels, sanitize_into};
+
+const ERROR: &str = "LogfmtParserErr";
+
+/// The flags of a `logfmt` stage.
+#[derive(Debug)]
+pub(crate) struct Logfmt {
+    strict: bool,
+    keep_empty: bool,
+    extractions: Vec<Extraction>,
+}
+
+impl Logfmt {
+    pub(crate) fn new(strict: bool, keep_empty: bool, extractions: &[Extraction]) -> Result<Self, Error> {
+        Ok(Logfmt { strict, keep_empty, extractions: extractions.to_vec() })
+    }
+
+    pub(crate) fn process(&self, line: &str, labels: &mut LineLabels<'_>) {
+        let outcome =
+            if self.extractions.is_empty() { self.take_all(line, labels) } else { self.take_some(line, labels) };
+        if let Err(fault) = outcome {
+            labels.set_error(ERROR, Some(&fault.text()));
+        }
+    }
+
+    fn take_all(&self, line: &str, labels: &mut LineLabels<'_>) -> Result<(), Fault> {
+        let mut pairs = Pairs { line, at: 0 };
+        while let Some(pair) = pairs.next_pair() {
+            match pair {
+                Ok(pair) if pair.value.is_empty() && !self.keep_empty => {}
+                Ok(pair) => {
+                    labels.extract("", pair.key, |out| pair.value.write(out));
+                    if labels.all_found() {
+                        break;
+                    }
+                }
+                Err(fault) if self.strict => return Err(fault),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take_some(&self, line: &str, labels: &mut LineLabels<'_>) -> Result<(), Fault> {
+        for extraction in &self.extractions {
+            if !labels.base_has(&extraction.label) && labels.get(&extraction.label).is_none() {
+                labels.set(&extraction.label, "");
+            }
+        }
+        let mut pairs = Pairs { line, at: 0 };
+        let mut name = String::new();
+        while let Some(pair) = pairs.next_pair() {
+            match pair {
+                Ok(pair) => {
+                    name.clear();
+                    sanitize_into(pair.key, true, &mut name);
+                    for extraction in self.extractions.iter().filter(|e| e.expression == name) {
+                        labels.extract("", &extraction.label, |out| pair.value.write(out));
+                    }
+                    if labels.all_found() {
+                        break;
+                    }
+                }
+                Err(fault) if self.strict => return Err(fault),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Pair<'a> {
+    key: &'a str,
+    value: Value<'a>,
+}
+
+enum Value<'a> {
+    Plain(&'a str),
+    /// Between its quotes, with escapes.
+    Escaped(&'a str),
+}
+
+impl Value<'_> {
+    fn is_empty(&self) -> bool {
+        matches!(self, Value::Plain(""))
+    }
+
+    fn write(&self, out: &mut String) {
+        let start = out.len();
+        match self {
+            Value::Plain(text) => out.push_str(text),
+            // Checked when the pair was read.
+            Value::Escaped(raw) => drop(unescape_into(raw, out)),
+        }
+        blank_invalid(out, start);
+    }
+}
+
+/// Where and why a line is no logfmt.
+struct Fault {
+    at: usize,
+    why: Why,
+}
+
+enum Why {
+    Unexpected(char),
+    InvalidKey,
+    InvalidQuote,
+    Unterminated,
+}
+
+impl Fault {
+    fn text(&self) -> String {
+        let why = match self.why {
+            Why::Unexpected(c) => format!("unexpected '{c}'"),
+            Why::InvalidKey => "invalid key".to_owned(),
+            Why::InvalidQuote => "invalid quoted value".to_owned(),
+            Why::Unterminated => "unterminated quoted value".to_owned(),
+        };
+        format!("logfmt syntax error at pos {} : {why}", self.at + 1)
+    }
+}
+
+/// Reads a line pair by pair. After a fault it stands behind the blank-delimited word with the fault.
+struct Pairs<'a> {
+    line: &'a str,
+    at: usize,
+}
+
+impl<'a> Pairs<'a> {
+    fn next_pair(&mut self) -> Option<Result<Pair<'a>, Fault>> {
+        self.at = self.find(|b| b > b' ');
+        if self.at >= self.line.len() {
+            return None;
+        }
+        Some(self.pair())
+    }
+
+    /// The next byte that fits, or the end.
+    fn find(&self, fits: impl Fn(u8) -> bool) -> usize {
+        let rest = self.line.as_bytes().get(self.at..).unwrap_or_default();
+        rest.iter().position(|b| fits(*b)).map_or(self.line.len(), |i| self.at + i)
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.line.as_bytes().get(self.at).copied()
+    }
+
+    fn pair(&mut self) -> Result<Pair<'a>, Fault> {
+        let start = self.at;
+        self.at = self.find(|b| matches!(b, b'=' | b'"') || b <= b' ');
+        let key = self.line.get(start..self.at).unwrap_or_default();
+        match self.byte() {
+            Some(b'"') => return Err(self.unexpected('"')),
+            Some(b'=') if key.is_empty() => return Err(self.unexpected('=')),
+            _ if key.contains('\u{fffd}') => return Err(Fault { at: self.at, why: Why::InvalidKey }),
+            Some(b'=') => self.at += 1,
+            _ => return Ok(Pair { key, value: Value::Plain("") }),
+        }
+        let value = if self.byte() == Some(b'"') { self.quoted()? } else { self.plain()? };
+        Ok(Pair { key, value })
+    }
+
+    fn plain(&mut self) -> Result<Value<'a>, Fault> {
+        let start = self.at;
+        self.at = self.find(|b| matches!(b, b'=' | b'"') || b <= b' ');
+        match self.byte() {
+            Some(b'=') => Err(self.unexpected('=')),
+            Some(b'"') => Err(self.unexpected('"')),
+            _ => Ok(Value::Plain(self.line.get(start..self.at).unwrap_or_default())),
+        }
+    }
+
+    fn quoted(&mut self) -> Result<Value<'a>, Fault> {
+        let bytes = self.line.as_bytes();
+        let start = self.at + 1;
+        let (mut end, mut escaped) = (start, false);
+        loop {
+            let rest = bytes.get(end..).unwrap_or_default();
+            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+                self.at = self.line.len();
+                return Err(Fault { at: self.at, why: Why::Unterminated });
+            };
+            end += found;
+            if bytes.get(end) == Some(&b'"') {
+                break;
+            }
+            escaped = true;
+            end += 2;
+        }
+        self.at = end + 1;
+        let raw = self.line.get(start..end).unwrap_or_default();
+        if !escaped {
+            return Ok(Value::Plain(raw));
+        }
+        let has_control = raw.bytes().any(|b| b < b' ');
+        if has_control || unescape_into(raw, &mut String::new()).is_none() {
+            return Err(Fault { at: self.at, why: Why::InvalidQuote });
+        }
+        Ok(Value::Escaped(raw))
+    }
+
+    /// The fault of a byte that cannot stand here; the rest of the word is passed over.
+    fn unexpected(&mut self, c: char) -> Fault {
+        let fault = Fault { at: self.at, why: Why::Unexpected(c) };
+        self.at = self.find(|b| b <= b' ');
+        fault
+    }
+}
