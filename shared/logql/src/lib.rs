@@ -14,6 +14,7 @@ mod print;
 pub mod labels;
 pub mod matcher;
 pub mod pipeline;
+mod regexp;
 mod stage;
 pub mod template;
 
@@ -21,3 +22,5 @@ pub mod eval;
 pub mod sample;
 
 pub use error::{Error, Kind};
+pub use parse::{NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, parse, parse_selector};
+pub use print::pretty;
