@@ -1,0 +1,3 @@
+//! How fast and how small segments are written.
+
+fn main() {}

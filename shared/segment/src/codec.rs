@@ -1,0 +1,117 @@
+//! Compression of one part: zstd, or the bytes as they are where zstd does not make them fewer.
+//!
+//! In: raw bytes, or stored bytes with their codec and the raw length that the footer promises. Out: the other.
+//! Never allocates more than the promised length, and that is checked against a named limit first.
+
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::get_frame_content_size;
+
+use crate::Error;
+
+/// How a part is compressed. Numbers are part of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Not at all.
+    Raw,
+    /// One zstd frame that tells its content's size.
+    Zstd,
+    /// One that this build does not know; the other columns can still be read.
+    Unknown(u8),
+}
+
+impl Codec {
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Codec::Raw => 0,
+            Codec::Zstd => 1,
+            Codec::Unknown(number) => number,
+        }
+    }
+
+    /// The codec of a column, which only fails when it is decoded.
+    pub(crate) fn of_column(number: u8) -> Self {
+        match number {
+            0 => Codec::Raw,
+            1 => Codec::Zstd,
+            other => Codec::Unknown(other),
+        }
+    }
+
+    /// The codec of a part without which nothing can be read.
+    pub(crate) fn from_number(number: u8, part: &'static str) -> Result<Self, Error> {
+        match Codec::of_column(number) {
+            Codec::Unknown(number) => {
+                Err(Error::Unknown { part, what: "codec", value: number.into() })
+            }
+            codec => Ok(codec),
+        }
+    }
+}
+
+/// Compresses parts one after the other with the same zstd context.
+pub(crate) struct Packer {
+    zstd: Compressor<'static>,
+    scratch: Vec<u8>,
+}
+
+impl Packer {
+    pub(crate) fn new(level: i32) -> Result<Self, Error> {
+        let zstd = Compressor::new(level)
+            .map_err(|error| Error::Zstd { part: "writer", why: error.to_string() })?;
+        Ok(Packer { zstd, scratch: Vec::new() })
+    }
+
+    /// Appends the shorter of the two forms to `out` and says which it is.
+    pub(crate) fn pack(
+        &mut self,
+        part: &'static str,
+        raw: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Codec, Error> {
+        self.scratch.clear();
+        self.scratch.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        self.zstd
+            .compress_to_buffer(raw, &mut self.scratch)
+            .map_err(|error| Error::Zstd { part, why: error.to_string() })?;
+        if self.scratch.len() < raw.len() {
+            out.extend_from_slice(&self.scratch);
+            Ok(Codec::Zstd)
+        } else {
+            out.extend_from_slice(raw);
+            Ok(Codec::Raw)
+        }
+    }
+}
+
+/// The raw bytes of a stored part. `raw_len` is what the footer promises, `limit` what the format allows.
+pub(crate) fn unpack(
+    part: &'static str,
+    codec: Codec,
+    stored: &[u8],
+    raw_len: u64,
+    limit: u64,
+) -> Result<Vec<u8>, Error> {
+    if raw_len > limit {
+        return Err(Error::Limit { part, value: raw_len, limit });
+    }
+    let mismatch = Error::Malformed { part, why: "its length is not the promised one" };
+    match codec {
+        Codec::Raw if stored.len() as u64 == raw_len => Ok(stored.to_vec()),
+        Codec::Raw => Err(mismatch),
+        Codec::Zstd => {
+            // The frame's own word is compared before a byte is allocated.
+            if get_frame_content_size(stored).ok().flatten() != Some(raw_len) {
+                return Err(mismatch);
+            }
+            let capacity = usize::try_from(raw_len).map_err(|_| Error::Limit {
+                part,
+                value: raw_len,
+                limit,
+            })?;
+            let raw = zstd::bulk::decompress(stored, capacity)
+                .map_err(|error| Error::Zstd { part, why: error.to_string() })?;
+            if raw.len() as u64 == raw_len { Ok(raw) } else { Err(mismatch) }
+        }
+        Codec::Unknown(number) => Err(Error::Unknown { part, what: "codec", value: number.into() }),
+    }
+}

@@ -1,0 +1,232 @@
+//! Bloom filters over what a query may ask: label pairs, metadata pairs, tokens of lines.
+//!
+//! In: keys, or a filter's stored bytes. Out: "certainly not here" or "perhaps". Never says no to a key that was put in.
+
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::ops::Range;
+
+use bloomfilter::Bloom;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
+
+use crate::Error;
+use crate::layout::{FILTER_HASHES_MAX, checksum32};
+use crate::wire::{Cursor, put_varint};
+
+const SEED_LABEL: u64 = 1;
+const SEED_METADATA: u64 = 2;
+const SEED_TOKEN: u64 = 3;
+
+/// The two SipHash-1-3 keys of every filter, 16 bytes each: the same bytes give the same file.
+const FILTER_SEED: [u8; 32] = *b"logbarn segment filter v1 seed..";
+
+/// Something that a filter can be asked for, as a hash. Never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(u64);
+
+impl Key {
+    /// A stream label.
+    pub fn label(name: &str, value: &str) -> Self {
+        Key::pair(SEED_LABEL, name, value)
+    }
+
+    /// A structured-metadata pair.
+    pub fn metadata(name: &str, value: &str) -> Self {
+        Key::pair(SEED_METADATA, name, value)
+    }
+
+    /// A token of a line, as [`crate::tokens`] gives it.
+    pub fn token(token: &str) -> Self {
+        Key::token_bytes(token.as_bytes())
+    }
+
+    pub(crate) fn token_bytes(token: &[u8]) -> Self {
+        Key(xxh3_64_with_seed(token, SEED_TOKEN).max(1))
+    }
+
+    /// A name cannot hold the byte 0xff, which is never part of UTF-8, so two pairs are never spelled alike.
+    fn pair(seed: u64, name: &str, value: &str) -> Self {
+        let mut hasher = Xxh3::with_seed(seed);
+        hasher.update(name.as_bytes());
+        hasher.update(&[0xff]);
+        hasher.update(value.as_bytes());
+        Key(hasher.digest().max(1))
+    }
+
+    pub(crate) fn hash(self) -> u64 {
+        self.0
+    }
+
+    /// Which of `slices` slices answers for the key: its place in the range of all hashes.
+    pub(crate) fn slice(self, slices: usize) -> usize {
+        let place = (u128::from(self.0) * slices as u128) >> 64;
+        usize::try_from(place).unwrap_or(0)
+    }
+}
+
+/// Little-endian on every machine.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0.to_le_bytes());
+    }
+}
+
+/// Where a filter lies and how it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterMeta {
+    /// Its bytes in the segment.
+    pub range: Range<u64>,
+    /// How many bits are set a key.
+    pub hashes: u32,
+    /// Checksum of the bytes.
+    pub checksum: u32,
+}
+
+/// A filter that can be asked.
+#[derive(Debug, Clone)]
+pub struct Filter(Bloom<Key>);
+
+impl Filter {
+    /// A filter of the given keys, sized for the wanted rate of wrong "perhaps".
+    pub(crate) fn build(keys: &KeySet, error_rate: f64) -> Result<Self, Error> {
+        let mut bloom =
+            Bloom::new_for_fp_rate_with_seed(keys.len().max(1), error_rate, &FILTER_SEED)
+                .map_err(|why| Error::Malformed { part: "filter", why })?;
+        keys.iter().for_each(|key| bloom.set(&key));
+        Ok(Filter(bloom))
+    }
+
+    /// Appends the bits and returns what the footer keeps; the range is relative to `out`.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> FilterMeta {
+        let start = out.len();
+        out.extend_from_slice(self.bits());
+        let bits = out.get(start..).unwrap_or_default();
+        let range = start as u64..out.len() as u64;
+        FilterMeta { range, hashes: self.0.number_of_hash_functions(), checksum: checksum32(bits) }
+    }
+
+    /// Reads a filter's stored bytes.
+    pub fn decode(meta: &FilterMeta, stored: &[u8]) -> Result<Self, Error> {
+        let need = meta.range.end - meta.range.start;
+        if stored.len() as u64 != need {
+            return Err(Error::Truncated { part: "filter", need, have: stored.len() as u64 });
+        }
+        if checksum32(stored) != meta.checksum {
+            return Err(Error::Checksum { part: "filter" });
+        }
+        let mut bytes = Vec::with_capacity(BLOOM_HEADER_BYTES + stored.len());
+        bytes.push(1);
+        bytes.extend_from_slice(&need.to_le_bytes());
+        bytes.extend_from_slice(&meta.hashes.to_le_bytes());
+        bytes.extend_from_slice(&FILTER_SEED);
+        bytes.extend_from_slice(stored);
+        Bloom::from_bytes(bytes).map(Filter).map_err(|why| Error::Malformed { part: "filter", why })
+    }
+
+    /// Whether the key may have been put in. `false` is certain.
+    pub fn contains(&self, key: Key) -> bool {
+        self.0.check(&key)
+    }
+
+    /// The share of bits that are set: near a half if the filter was sized for its keys.
+    pub(crate) fn fill(&self) -> f64 {
+        let set: u64 = self.bits().iter().map(|byte| u64::from(byte.count_ones())).sum();
+        set as f64 / self.0.len() as f64
+    }
+
+    fn bits(&self) -> &[u8] {
+        self.0.as_slice().get(BLOOM_HEADER_BYTES..).unwrap_or_default()
+    }
+}
+
+/// What the crate writes before the bits: version, length, hashes, seed. The footer or this file know all of it.
+const BLOOM_HEADER_BYTES: usize = 1 + 8 + 4 + 32;
+
+/// Appends what the footer keeps of a filter.
+pub(crate) fn put_filter(filter: &FilterMeta, out: &mut Vec<u8>) {
+    put_varint(out, filter.range.end - filter.range.start);
+    put_varint(out, filter.hashes.into());
+    out.extend_from_slice(&filter.checksum.to_le_bytes());
+}
+
+/// Fewest bytes that [`put_filter`] writes.
+pub(crate) const FILTER_RECORD_BYTES_MIN: usize = 6;
+
+/// Reads what [`put_filter`] wrote. `offset` is where the filter begins and moves to its end.
+pub(crate) fn take_filter(cursor: &mut Cursor<'_>, offset: &mut u64) -> Result<FilterMeta, Error> {
+    let length = cursor.varint()?;
+    let hashes = cursor.varint_u32()?;
+    let checksum = cursor.u32()?;
+    if length == 0 || hashes == 0 {
+        return Err(cursor.malformed("a filter is empty"));
+    }
+    if hashes > FILTER_HASHES_MAX {
+        return Err(Error::Limit {
+            part: "filter",
+            value: hashes.into(),
+            limit: FILTER_HASHES_MAX.into(),
+        });
+    }
+    let start = *offset;
+    *offset = start
+        .checked_add(length)
+        .ok_or_else(|| cursor.malformed("a filter ends behind the object"))?;
+    Ok(FilterMeta { range: start..*offset, hashes, checksum })
+}
+
+/// The distinct keys of a block or slice. Open addressing over hashes: nothing is hashed twice, nothing allocated a key.
+#[derive(Debug)]
+pub(crate) struct KeySet {
+    /// A power of two of them; 0 is free, since a key is never 0.
+    slots: Vec<u64>,
+    len: usize,
+    /// A random odd number: who chooses the tokens must not be able to choose their slots. It decides nothing but speed.
+    scatter: u64,
+}
+
+impl KeySet {
+    pub(crate) fn new() -> Self {
+        KeySet { slots: vec![0; 1024], len: 0, scatter: RandomState::new().hash_one(0) | 1 }
+    }
+
+    /// Puts a key in, if it is new.
+    pub(crate) fn insert(&mut self, key: Key) {
+        if self.len * 2 >= self.slots.len() {
+            let grown = vec![0; self.slots.len() * 2];
+            let old = std::mem::replace(&mut self.slots, grown);
+            self.len = 0;
+            old.into_iter().filter(|slot| *slot != 0).for_each(|slot| self.place(slot));
+        }
+        self.place(key.hash());
+    }
+
+    fn place(&mut self, hash: u64) {
+        let mask = self.slots.len() - 1;
+        let scattered = hash.wrapping_mul(self.scatter) >> (64 - self.slots.len().trailing_zeros());
+        let mut slot = usize::try_from(scattered).unwrap_or(0);
+        while let Some(taken) = self.slots.get_mut(slot) {
+            if *taken == hash {
+                return;
+            }
+            if *taken == 0 {
+                *taken = hash;
+                self.len += 1;
+                return;
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The keys, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Key> {
+        self.slots.iter().filter(|slot| **slot != 0).map(|slot| Key(*slot))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.slots.fill(0);
+        self.len = 0;
+    }
+}

@@ -1,0 +1,104 @@
+//! Lists of unsigned numbers: bit-packed when small, cut into byte planes when not.
+//!
+//! ```text
+//! | bits u8 | 0: nothing   1, 2, 4: packed, first value in the low bits   8, 16, … 64: all low bytes, then all second bytes, … |
+//! ```
+//! Planes keep bytes of one kind together, so that zstd sees the high bytes repeat and leaves the random low ones alone.
+//! In: numbers, or bytes and how many numbers they hold. Allocates no more than that many, which the caller has bounded.
+
+use crate::Error;
+use crate::wire::Cursor;
+
+/// Appends the list. How many numbers there are is not stored.
+pub(crate) fn encode(values: &[u64], out: &mut Vec<u8>) {
+    let bits = width(values.iter().fold(0, |all, value| all | value));
+    out.push(bits);
+    match bits {
+        0 => {}
+        1 | 2 | 4 => {
+            let pack = |chunk: &[u64]| {
+                let byte = chunk.iter().rev().fold(0u64, |byte, value| (byte << bits) | value);
+                (byte & 0xff) as u8
+            };
+            out.extend(values.chunks(usize::from(8 / bits)).map(pack));
+        }
+        _ => {
+            for plane in 0..bits / 8 {
+                out.extend(values.iter().map(|value| ((value >> (8 * plane)) & 0xff) as u8));
+            }
+        }
+    }
+}
+
+/// The narrowest width that holds every value below or equal to `max`.
+fn width(max: u64) -> u8 {
+    match 64 - max.leading_zeros() {
+        0 => 0,
+        1 => 1,
+        2 => 2,
+        3 | 4 => 4,
+        bits => (bits.div_ceil(8) * 8).to_le_bytes()[0],
+    }
+}
+
+/// Reads a list of `count` numbers.
+pub(crate) fn decode(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>, Error> {
+    let bits = cursor.u8()?;
+    match bits {
+        0 => Ok(vec![0; count]),
+        1 | 2 | 4 => {
+            let per_byte = 8 / bits;
+            let packed = cursor.take(count.div_ceil(usize::from(per_byte)))?;
+            let mask = (1u8 << bits) - 1;
+            let unpack = |byte: &u8| {
+                let byte = *byte;
+                (0..per_byte).map(move |i| u64::from((byte >> (i * bits)) & mask))
+            };
+            Ok(packed.iter().flat_map(unpack).take(count).collect())
+        }
+        8 | 16 | 24 | 32 | 40 | 48 | 56 | 64 => {
+            let bytes = count
+                .checked_mul(usize::from(bits / 8))
+                .ok_or_else(|| cursor.malformed("a list is too long"))?;
+            let planes = cursor.take(bytes)?;
+            let mut values = vec![0u64; count];
+            for (plane, shift) in planes.chunks(count.max(1)).zip((0u32..64).step_by(8)) {
+                for (value, byte) in values.iter_mut().zip(plane) {
+                    *value |= u64::from(*byte) << shift;
+                }
+            }
+            Ok(values)
+        }
+        other => {
+            Err(Error::Unknown { part: cursor.part(), what: "integer width", value: other.into() })
+        }
+    }
+}
+
+/// Reads a list of `count` numbers that must each fit 32 bits.
+pub(crate) fn decode_u32(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u32>, Error> {
+    let values = decode(cursor, count)?;
+    values
+        .into_iter()
+        .map(|value| u32::try_from(value).map_err(|_| cursor.malformed("a number passes 32 bits")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn lists_round_trip(values: Vec<u64>, shift in 0u32..64) {
+            let values: Vec<u64> = values.into_iter().map(|value| value >> shift).collect();
+            let mut bytes = Vec::new();
+            encode(&values, &mut bytes);
+            let mut cursor = Cursor::new("test", &bytes);
+            prop_assert_eq!(decode(&mut cursor, values.len()), Ok(values));
+            prop_assert_eq!(cursor.finish(), Ok(()));
+        }
+    }
+}

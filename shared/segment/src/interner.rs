@@ -1,0 +1,121 @@
+//! Distinct strings in the order of their first appearance, each with a number from 0.
+//!
+//! One buffer for all text, no allocation a string. Equal means equal to the byte; the hash only finds the place.
+
+use std::hash::{BuildHasher, RandomState};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// A growing set of numbered strings.
+#[derive(Debug)]
+pub(crate) struct Interner {
+    text: String,
+    /// Where each string ends in `text`.
+    ends: Vec<usize>,
+    hashes: Vec<u64>,
+    /// Open addressing over a power of two: number + 1, or 0 for free.
+    slots: Vec<u32>,
+    /// A random seed: who chooses the strings must not be able to choose their slots. It decides nothing but speed.
+    seed: u64,
+}
+
+impl Default for Interner {
+    fn default() -> Self {
+        let seed = RandomState::new().hash_one(0);
+        Interner {
+            text: String::new(),
+            ends: Vec::new(),
+            hashes: Vec::new(),
+            slots: Vec::new(),
+            seed,
+        }
+    }
+}
+
+impl Interner {
+    /// The number of `text`, new or known.
+    pub(crate) fn intern(&mut self, text: &str) -> u32 {
+        if (self.ends.len() + 1) * 4 > self.slots.len() * 3 {
+            self.grow();
+        }
+        let hash = xxh3_64_with_seed(text.as_bytes(), self.seed);
+        let mut slot = self.first_slot(hash);
+        loop {
+            match self.slots.get(slot).copied() {
+                Some(0) | None => break,
+                Some(taken) => {
+                    let index = taken as usize - 1;
+                    if self.hashes.get(index) == Some(&hash) && self.get(index) == text {
+                        return taken - 1;
+                    }
+                }
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+        self.hashes.push(hash);
+        let number = u32::try_from(self.ends.len())
+            .expect("a block has at most 2^20 rows, a segment fewer than 2^32 strings");
+        if let Some(free) = self.slots.get_mut(slot) {
+            *free = number;
+        }
+        number - 1
+    }
+
+    /// The string of that number; empty if there is none.
+    pub(crate) fn get(&self, index: usize) -> &str {
+        let start =
+            index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(index).and_then(|end| self.text.get(start..*end)).unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The bytes of all strings together.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.text.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    fn first_slot(&self, hash: u64) -> usize {
+        usize::try_from(hash & (self.slots.len() as u64 - 1)).unwrap_or(0)
+    }
+
+    fn grow(&mut self) {
+        let slots = (self.slots.len() * 2).max(16);
+        self.slots.clear();
+        self.slots.resize(slots, 0);
+        for (number, hash) in (1u32..).zip(&self.hashes) {
+            let mut slot = usize::try_from(hash & (slots as u64 - 1)).unwrap_or(0);
+            while self.slots.get(slot).is_some_and(|taken| *taken != 0) {
+                slot = (slot + 1) & (slots - 1);
+            }
+            if let Some(free) = self.slots.get_mut(slot) {
+                *free = number;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_first_appearance() {
+        let mut interner = Interner::default();
+        let words: Vec<String> = (0..1000).map(|i| format!("word {}", i % 300)).collect();
+        for (i, word) in words.iter().enumerate() {
+            assert_eq!(interner.intern(word) as usize, i % 300);
+        }
+        assert_eq!(interner.intern(""), 300);
+        assert_eq!(interner.get(299), "word 299");
+        assert_eq!((interner.get(300), interner.get(301)), ("", ""));
+    }
+}

@@ -1,0 +1,66 @@
+//! Opens a segment from its last bytes.
+//!
+//! In: the tail of an object, as one suffix GET brings it. Out: the [`Footer`], or from where more bytes are needed.
+//! Never trusts a length that was not compared with the object's own.
+
+use crate::codec::unpack;
+use crate::footer::{Footer, SECTION_STREAMS};
+use crate::layout::{SECTION_BYTES_MAX, SEGMENT_BYTES_MIN, TRAILER_BYTES, Trailer};
+use crate::{Error, streams};
+
+/// What a tail gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// All that is needed before a block is read.
+    Footer(Footer),
+    /// The tail is too short: call again with all bytes of the object from here on.
+    NeedMore {
+        /// Offset in the object.
+        from: u64,
+    },
+}
+
+/// Opens a segment of `object_len` bytes by its last `tail.len()` bytes.
+pub fn open_tail(tail: &[u8], object_len: u64) -> Result<Opened, Error> {
+    if object_len < SEGMENT_BYTES_MIN {
+        return Err(Error::Truncated {
+            part: "segment",
+            need: SEGMENT_BYTES_MIN,
+            have: object_len,
+        });
+    }
+    let Some(tail_start) = object_len.checked_sub(tail.len() as u64) else {
+        return Err(Error::Malformed { part: "tail", why: "it is longer than the object" });
+    };
+    let Some((_, trailer_bytes)) = tail.split_at_checked(tail.len().wrapping_sub(TRAILER_BYTES))
+    else {
+        return Ok(Opened::NeedMore { from: object_len - TRAILER_BYTES as u64 });
+    };
+    let trailer = Trailer::decode(trailer_bytes, object_len)?;
+    let slice = |start: u64, end: u64| -> Option<&[u8]> {
+        let start = usize::try_from(start.checked_sub(tail_start)?).ok()?;
+        let end = usize::try_from(end.checked_sub(tail_start)?).ok()?;
+        tail.get(start..end)
+    };
+    let footer_end = trailer.footer_offset + u64::from(trailer.footer_stored);
+    let Some(stored) = slice(trailer.footer_offset, footer_end) else {
+        return Ok(Opened::NeedMore { from: trailer.footer_offset });
+    };
+    trailer.check(stored, trailer_bytes)?;
+    let raw = unpack(
+        "footer",
+        trailer.footer_codec,
+        stored,
+        trailer.footer_raw.into(),
+        SECTION_BYTES_MAX,
+    )?;
+    let footer = Footer::decode(&raw, trailer.footer_offset)?;
+    let section = footer
+        .section(SECTION_STREAMS)
+        .ok_or(Error::Malformed { part: "footer", why: "there is no stream table" })?;
+    let Some(stored) = slice(section.range.start, section.range.end) else {
+        return Ok(Opened::NeedMore { from: section.range.start });
+    };
+    let streams = streams::decode(&section.open("stream table", stored)?)?;
+    footer.with_streams(streams).map(Opened::Footer)
+}
