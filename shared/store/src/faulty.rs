@@ -24,7 +24,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions,
+    OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
     PutPayload, PutResult, RenameOptions, Result, coalesce_ranges,
 };
 
@@ -66,6 +66,8 @@ pub enum Fault {
     Missing,
     /// No room on the disk.
     Full,
+    /// The condition of a create is ignored: it overwrites, and the answer is "created". So some servers do.
+    Overwrites,
     /// A body ends after so many bytes without an error; a listing ends with an error after so many keys.
     Truncated(usize),
 }
@@ -142,9 +144,18 @@ impl Faulty {
     }
 
     fn fault(&self, operation: Operation, location: Option<&Path>) -> Option<Fault> {
+        self.fire(location, |rule| rule.operation == operation && rule.fault != Fault::Overwrites)
+    }
+
+    /// Whether a PUT overwrites; it may fail besides.
+    fn overwrites(&self, location: &Path) -> bool {
+        self.fire(Some(location), |rule| rule.operation == Operation::Put && rule.fault == Fault::Overwrites).is_some()
+    }
+
+    fn fire(&self, location: Option<&Path>, is_meant: impl Fn(&Rule) -> bool) -> Option<Fault> {
         let key = location.map_or("", AsRef::as_ref);
         let mut state = self.lock();
-        let meets = |rule: &&mut Rule| rule.operation == operation && rule.times > 0 && key.contains(&rule.key_part);
+        let meets = |rule: &&mut Rule| rule.times > 0 && key.contains(&rule.key_part) && is_meant(rule);
         let rule = state.rules.iter_mut().find(meets)?;
         if rule.skip > 0 {
             rule.skip -= 1;
@@ -164,7 +175,7 @@ impl Faulty {
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         match self.fault(operation, location) {
-            None | Some(Fault::Truncated(_)) => request.await,
+            None | Some(Fault::Truncated(_) | Fault::Overwrites) => request.await,
             Some(Fault::Hang) => pending().await,
             Some(fault @ Fault::LostResponse) => {
                 request.await?;
@@ -203,7 +214,7 @@ impl Fault {
             Fault::Unavailable => generic("status code: 503 Service Unavailable: injected"),
             Fault::Conflict => generic("status code: 409 Conflict: injected"),
             Fault::Timeout | Fault::LostResponse | Fault::Hang => generic("injected: operation timed out"),
-            Fault::Truncated(_) => generic("injected: connection closed"),
+            Fault::Truncated(_) | Fault::Overwrites => generic("injected: connection closed"),
             Fault::Exists => Error::AlreadyExists { path, source: "injected".into() },
             Fault::Denied => Error::PermissionDenied { path, source: "injected".into() },
             Fault::Missing => Error::NotFound { path, source: "injected".into() },
@@ -223,7 +234,10 @@ impl fmt::Display for Faulty {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for Faulty {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, mut opts: PutOptions) -> Result<PutResult> {
+        if self.overwrites(location) {
+            opts.mode = PutMode::Overwrite;
+        }
         self.run(Operation::Put, Some(location), self.inner.put_opts(location, payload, opts)).await
     }
 

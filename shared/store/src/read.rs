@@ -33,10 +33,10 @@ impl Store {
         }
         let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
         let (bytes, size) = self.get(&segment.key, options, segment.size).await?;
-        if size != segment.size {
-            return Err(Error::corrupt(&segment.key, format!("{size} bytes long, {} expected", segment.size)));
+        match size == segment.size {
+            true => Ok(bytes),
+            false => Err(Error::corrupt(&segment.key, format!("{size} bytes long, {} expected", segment.size))),
         }
-        exactly(&segment.key, bytes, range.end - range.start)
     }
 
     /// Several ranges of a segment, in the order asked for. They may overlap; near ones share a request.
@@ -46,29 +46,25 @@ impl Store {
 
     /// A whole object.
     pub async fn read(&self, key: &Key) -> Result<Bytes, Error> {
-        let (bytes, size) = self.get(key, GetOptions::default(), OBJECT_BYTES_MAX).await?;
-        exactly(key, bytes, size)
+        Ok(self.get(key, GetOptions::default(), OBJECT_BYTES_MAX).await?.0)
     }
 
-    /// The bytes that came, and the size of the whole object. Refuses an object larger than `size_max` before reading its body.
+    /// The bytes asked for, and the size of the whole object. Refuses an object larger than `size_max` before reading its body.
     pub(crate) async fn get(&self, key: &Key, options: GetOptions, size_max: u64) -> Result<(Bytes, u64), Error> {
         let result = self.objects.get_opts(key.path(), options).await.map_err(|e| Error::from_store(key, e))?;
-        let size = result.meta.size;
+        let (size, expected) = (result.meta.size, result.range.end - result.range.start);
         if size > size_max {
             return Err(Error::corrupt(key, format!("{size} bytes long, at most {size_max} expected")));
         }
         let bytes = result.bytes().await.map_err(|e| Error::from_store(key, e))?;
-        Ok((bytes, size))
-    }
-}
-
-/// A body that ends early is the fault of the way, not of the object: the length that the store told is longer.
-fn exactly(key: &Key, bytes: Bytes, expected: u64) -> Result<Bytes, Error> {
-    let got = bytes.len() as u64;
-    match got == expected {
-        true => Ok(bytes),
-        false => {
-            Err(Error::Unavailable { key: key.to_string(), why: format!("body ended after {got} of {expected} bytes") })
+        // A body that ends early is the fault of the way, not of the object: the length that the store told is longer.
+        let got = bytes.len() as u64;
+        match got == expected {
+            true => Ok((bytes, size)),
+            false => Err(Error::Unavailable {
+                key: key.to_string(),
+                why: format!("body ended after {got} of {expected} bytes"),
+            }),
         }
     }
 }

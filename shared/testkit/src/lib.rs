@@ -1,3 +1,4 @@
 //! For development only: log generators, the conformance corpus, helpers that start real servers for tests.
 
 pub mod generate;
+pub mod moto;
