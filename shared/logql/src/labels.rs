@@ -12,8 +12,6 @@ pub const ERROR: &str = "__error__";
 pub const ERROR_DETAILS: &str = "__error_details__";
 /// What is put behind a name that the stream or the metadata has already.
 pub(crate) const DUPLICATE_SUFFIX: &str = "_extracted";
-/// Longest name that a parser may make, in bytes; longer ones are left out. Nested JSON multiplies its keys.
-const NAME_BYTES_MAX: usize = 2048;
 /// Most labels that the stages may make of one entry; the rest is left out. Each new name is compared with all.
 const LABELS_PER_LINE_MAX: usize = 2048;
 
@@ -150,7 +148,10 @@ impl<'a> LineLabels<'a> {
         overlay.clear();
         let mut labels = LineLabels { stream, metadata, overlay, needed };
         for (name, value) in metadata {
-            if stream.contains(name) {
+            if value.is_empty() {
+                let span = labels.overlay.push(name);
+                labels.overlay.hidden.push((Category::Metadata, span));
+            } else if stream.contains(name) {
                 labels.suffix_metadata(name, value);
             }
         }
@@ -365,8 +366,7 @@ impl<'a> LineLabels<'a> {
     /// Whether the name that lies at the end of the text may be extracted; adds the suffix if it must have one.
     fn claim(&mut self, start: usize) -> bool {
         let name = self.overlay.text.get(start..).unwrap_or_default();
-        let too_much = name.len() > NAME_BYTES_MAX || self.overlay.slots.len() >= LABELS_PER_LINE_MAX;
-        if too_much || name == ERROR || name == ERROR_DETAILS {
+        if self.overlay.slots.len() >= LABELS_PER_LINE_MAX || name == ERROR || name == ERROR_DETAILS {
             return false;
         }
         if self.base_has(name) {

@@ -1,9 +1,9 @@
 //! `| drop a, b="x"` and `| keep a, b="x"`: which labels stay.
 
-use super::label_filter::StringFilter;
 use crate::Error;
 use crate::ast::{self, LabelChoice};
 use crate::labels::{ERROR, ERROR_DETAILS, LineLabels};
+use crate::matcher::CompiledMatcher;
 
 /// The items of a `drop` or a `keep`.
 #[derive(Debug)]
@@ -12,14 +12,14 @@ pub(crate) struct Choices(Vec<Choice>);
 #[derive(Debug)]
 enum Choice {
     Name(String),
-    Matcher(StringFilter),
+    Matcher(CompiledMatcher),
 }
 
 impl Choices {
     pub(crate) fn new(items: &[ast::LabelChoice]) -> Result<Self, Error> {
         let compile = |item: &LabelChoice| match item {
             LabelChoice::Name(name) => Ok(Choice::Name(name.clone())),
-            LabelChoice::Matcher(matcher) => StringFilter::new(matcher).map(Choice::Matcher),
+            LabelChoice::Matcher(matcher) => CompiledMatcher::new(matcher).map(Choice::Matcher),
         };
         items.iter().map(compile).collect::<Result<_, _>>().map(Choices)
     }

@@ -4,8 +4,6 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::go_regex;
-
 /// What terminals take for a control sequence: CSI with its parameters and final byte, or OSC up to its bell.
 const SEQUENCE: &str = concat!(
     r"[\x1b\x{9b}][\[\]()#;?]*",
@@ -13,8 +11,7 @@ const SEQUENCE: &str = concat!(
     r"|(?:(?:[0-9]{1,4}(?:;[0-9]{0,4})*)?[0-9A-PRZcf-ntqry=><~]))"
 );
 
-static SEQUENCES: LazyLock<Regex> =
-    LazyLock::new(|| go_regex::compile_plain(SEQUENCE).expect("the constant is an expression"));
+static SEQUENCES: LazyLock<Regex> = LazyLock::new(|| Regex::new(SEQUENCE).expect("the constant is an expression"));
 
 /// Appends the line without its sequences; `false`, and nothing appended, if it has none.
 pub(crate) fn process(line: &str, out: &mut String) -> bool {

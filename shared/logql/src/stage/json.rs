@@ -9,7 +9,7 @@ use crate::labels::{LineLabels, sanitize_into};
 
 /// Objects nested deeper are left out.
 const DEPTH_MAX: usize = 100;
-/// A prefix beyond this makes no label; see the limit on names.
+/// Objects under a longer prefix are left out: it is written again for each of their labels.
 const PREFIX_BYTES_MAX: usize = 2048;
 
 pub(super) const ERROR: &str = "JSONParserErr";

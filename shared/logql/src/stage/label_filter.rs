@@ -7,8 +7,9 @@ use std::cmp::Ordering;
 
 use regex::Regex;
 
+use super::convert;
 use super::ip::IpPattern;
-use super::{convert, go_regex};
+use super::loose_regex;
 use crate::Error;
 use crate::ast::{self, CompareOp, MatchOp};
 use crate::labels::LineLabels;
@@ -42,20 +43,16 @@ enum TextTest {
 }
 
 impl StringFilter {
-    pub(crate) fn new(matcher: &ast::Matcher) -> Result<Self, Error> {
+    fn new(matcher: &ast::Matcher) -> Result<Self, Error> {
         let negated = matches!(matcher.op, MatchOp::NotEqual | MatchOp::NotRegex);
         let test = match matcher.op {
             MatchOp::Equal | MatchOp::NotEqual => TextTest::Equal(matcher.value.clone()),
-            MatchOp::Regex | MatchOp::NotRegex => TextTest::Regex(go_regex::compile_anchored(&matcher.value)?),
+            MatchOp::Regex | MatchOp::NotRegex => TextTest::Regex(loose_regex::compile(&matcher.value)?),
         };
         Ok(StringFilter { name: matcher.name.clone(), negated, test })
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn matches(&self, value: &str) -> bool {
+    fn matches(&self, value: &str) -> bool {
         let holds = match &self.test {
             TextTest::Equal(wanted) => value == wanted,
             TextTest::Regex(regex) => regex.is_match(value),

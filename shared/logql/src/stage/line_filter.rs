@@ -5,11 +5,11 @@
 use memchr::memmem::Finder;
 use regex::Regex;
 
-use super::go_regex;
 use super::ip::IpPattern;
 use super::pattern_text::PatternFilter;
 use crate::Error;
 use crate::ast::{self, LineMatch, LineOp};
+use crate::regexp;
 
 /// A compiled line filter. Shared by all threads of a query.
 #[derive(Debug, Clone)]
@@ -104,7 +104,8 @@ fn compile(filter: &ast::LineFilter) -> Result<Test, Error> {
         // Many needles are found in one pass.
         _ => {
             let needles = plain.iter().map(|finder| regex::escape(&String::from_utf8_lossy(finder.needle())));
-            tests.push(Test::Regex(go_regex::compile_plain(&needles.collect::<Vec<_>>().join("|"))?));
+            let any = needles.collect::<Vec<_>>().join("|");
+            tests.push(Test::Regex(regexp::compile(&any).map_err(Error::invalid)?));
         }
     }
     Ok(match (tests.len(), tests.pop()) {
@@ -127,12 +128,15 @@ fn pattern(text: &str) -> Result<Test, Error> {
 
 /// An expression without any operator is plain text. What `.*` at its ends adds, the missing anchors do already.
 fn regex(text: &str) -> Result<Test, Error> {
-    let compiled = go_regex::compile(text)?;
+    let compiled = regexp::compile(text).map_err(Error::invalid)?;
     let core = trim_wildcards(text);
     if core.is_empty() || core.chars().all(|c| !r"\.+*?()|[]{}^$".contains(c)) {
         return contains(core);
     }
-    if core.len() == text.len() { Ok(Test::Regex(compiled)) } else { go_regex::compile(core).map(Test::Regex) }
+    if core.len() == text.len() {
+        return Ok(Test::Regex(compiled));
+    }
+    regexp::compile(core).map(Test::Regex).map_err(Error::invalid)
 }
 
 /// Cuts `.*` and `.*?` off both ends. It is all the same to an unanchored test, whatever stands beside it.

@@ -2,9 +2,9 @@
 
 use regex::Regex;
 
-use super::go_regex;
 use crate::Error;
 use crate::labels::LineLabels;
+use crate::regexp;
 
 /// A compiled expression and the names of its groups.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Regexp {
 
 impl Regexp {
     pub(crate) fn new(pattern: &str) -> Result<Self, Error> {
-        let regex = go_regex::compile(pattern)?;
+        let regex = regexp::compile(pattern).map_err(Error::invalid)?;
         let named = regex.capture_names().enumerate().filter_map(|(i, name)| Some((i, name?.to_owned())));
         let groups: Vec<(usize, String)> = named.collect();
         if groups.is_empty() {
