@@ -3,6 +3,8 @@
 //! Reads the pushes and the questions of the conformance corpus, does in small what ingest and engine do (a service name,
 //! a level, newest first, a limit), and compares lines, labels and categories. Metric queries are left to the whole server.
 
+#![expect(clippy::unwrap_used, reason = "a test reads files that are part of it")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
