@@ -113,12 +113,9 @@ fn keyword(line: &str) -> Option<&'static str> {
     let words = ["trace", "debug", "fatal", "critical", "error", "err", "warning", "warn", "info"];
     let before = |at: usize| lower[..at].chars().next_back().is_none_or(|c| " \t\n\r[({\"'=,|".contains(c));
     let after = |at: usize| lower[at..].chars().next().is_none_or(|c| " \t\n\r[({\"'=,|])}:!".contains(c));
-    let found = words.iter().flat_map(|word| {
-        lower
-            .match_indices(word)
-            .filter(|(at, word)| before(*at) && after(at + word.len()))
-            .map(|(at, word)| (at, word))
-    });
+    let found = words
+        .iter()
+        .flat_map(|word| lower.match_indices(word).filter(|(at, word)| before(*at) && after(at + word.len())));
     found.min().and_then(|(_, word)| normal(word))
 }
 
