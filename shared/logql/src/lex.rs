@@ -99,7 +99,7 @@ impl Token<'_> {
     fn has_line(&self) -> bool {
         match self {
             Token::Duration(_) | Token::Bytes(_) | Token::Range(_) | Token::Flag(_) => false,
-            Token::Word(word) => word.len() == 1 || KEYWORDS.contains(word),
+            Token::Word(word) => word.len() == 1 || word.starts_with(|c: char| c.is_ascii_alphabetic()),
             _ => true,
         }
     }
@@ -309,7 +309,7 @@ fn takes_argument(rest: &str) -> bool {
 fn number_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let hexadecimal = matches!(bytes, [b'0', b'x' | b'X', ..]);
-    let prefixed = hexadecimal || matches!(bytes, [b'0', b'b' | b'B' | b'o' | b'O', ..]);
+    let prefixed = hexadecimal || matches!(bytes, [b'0', b'b' | b'B' | b'o' | b'O', b'0'..=b'9', ..]);
     let digits = |from: usize| {
         let is_digit = |b: &&u8| **b == b'_' || if hexadecimal { b.is_ascii_hexdigit() } else { b.is_ascii_digit() };
         from + bytes[from..].iter().take_while(is_digit).count()
