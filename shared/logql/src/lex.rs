@@ -5,7 +5,8 @@
 
 use crate::Error;
 use crate::ast::{Conversion, RangeOp, VectorOp};
-use crate::parse::{bytes, duration};
+use crate::parse::duration;
+use crate::stage::convert;
 
 /// One token.
 #[derive(Debug, Clone, PartialEq)]
@@ -212,7 +213,7 @@ impl<'q> Lexer<'q> {
             return Ok(Token::Duration(duration_ns));
         }
         if let Some(written) = self.quantity(number, is_size)
-            && let Ok(size_bytes) = bytes::parse(written)
+            && let Ok(size_bytes) = convert::bytes(written)
         {
             self.offset += written.len();
             return Ok(Token::Bytes(size_bytes));
@@ -231,13 +232,13 @@ impl<'q> Lexer<'q> {
         let unit = &rest[number.len()..];
         let length = unit.find(|c: char| !(c.is_numeric() || c == '.' || of_unit(c))).unwrap_or(unit.len());
         let written = &rest[..number.len() + length];
-        (length > 0 && (number != "-" || duration::go(written).is_ok_and(|ns| ns != 0))).then_some(written)
+        (length > 0 && (number != "-" || convert::duration_ns(written).is_ok_and(|ns| ns != 0))).then_some(written)
     }
 
     fn negative_duration(&mut self) -> Token<'q> {
         let written = self.quantity("-", is_duration).unwrap_or_default();
         self.offset += written.len();
-        Token::Duration(duration::go(written).unwrap_or_default())
+        Token::Duration(convert::duration_ns(written).unwrap_or_default())
     }
 
     fn flag(&self) -> Option<&'static str> {

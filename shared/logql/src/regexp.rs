@@ -308,3 +308,65 @@ fn escaped_character(rest: &str) -> Result<(char, usize), String> {
     };
     Ok((character, length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_mean_what_they_mean_in_go() {
+        for (pattern, text, want) in [
+            ("^\\d+$", "12", true),
+            ("^\\d+$", "٣", false),
+            ("^\\w+$", "é", false),
+            ("^[\\w-]+$", "a-b_1", true),
+            ("^[^\\d]$", "5", false),
+            ("^[\\D]$", "x", true),
+            ("^\\S+$", "a\u{a0}b", true),
+            ("a\\b", "a é", true),
+            ("a{", "a{", true),
+            ("{foo}", "{foo}", true),
+            ("^a{2}$", "aa", true),
+            ("^x{,2}$", "x{,2}", true),
+            ("[[a]", "[", true),
+            ("^[]a]+$", "]a", true),
+            ("^[^]a]+$", "]", false),
+            ("^[[:alpha:]]+$", "ab", true),
+            ("^[a&&b]+$", "a&b", true),
+            ("\\<b\\>", "<b>", true),
+            ("\\Qa.b\\E+", "a.bb", true),
+            ("(?i)ÜN", "ünï", true),
+            ("(?s)a.b", "a\nb", true),
+            ("a.b", "a\nb", false),
+            ("\\p{Greek}", "α", true),
+            ("\\x{1F389}", "🎉", true),
+        ] {
+            assert_eq!(compile(pattern).unwrap().is_match(text), want, "{pattern} on {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_in_go_words() {
+        for (pattern, want) in [
+            ("(", "missing closing ): `(`"),
+            ("a)", "unexpected ): `a)`"),
+            ("[a", "missing closing ]: `[a`"),
+            ("*", "missing argument to repetition operator: `*`"),
+            ("a{1001}", "invalid repeat count: `{1001}`"),
+            ("((a{1000}){1000}){1000}", "expression too large: `((a{1000}){1000}){1000}`"),
+        ] {
+            assert_eq!(compile(pattern).unwrap_err(), format!("error parsing regexp: {want}"));
+        }
+    }
+
+    #[test]
+    fn anchors_hold_for_every_alternative() {
+        let regex = compile_anchored("warn|error.*").unwrap();
+        for (text, want) in
+            [("warn", true), ("warning", false), ("errors", true), ("an error", false), ("error\n", true)]
+        {
+            assert_eq!(regex.is_match(text), want, "{text}");
+        }
+        assert!(compile_anchored("a)(b").is_err());
+    }
+}

@@ -4,12 +4,12 @@ use model::Labels;
 use regex::Regex;
 
 use super::table::Table;
-use crate::{Error, ast::LabelReplace};
+use crate::{Error, ast::LabelReplace, regexp};
 
 /// Sets the destination where the anchored expression matches the source; an empty result takes the label away.
 pub(super) fn replace(replace: &LabelReplace, inner: Table) -> Result<Table, Error> {
-    let regex = Regex::new(&format!("^(?s:{})$", replace.regex))
-        .map_err(|error| Error::invalid(format!("invalid regex in label_replace: {error}")))?;
+    let regex = regexp::compile(&format!("^(?:{})$", replace.regex))
+        .map_err(|error| Error::invalid(format!("invalid regex in label_replace: {}", error)))?;
     Ok(inner.relabel(|labels| relabel(labels, replace, &regex)))
 }
 

@@ -1,9 +1,10 @@
 //! Aggregations over time and over series, their groupings, and which parameters they take.
 
-use super::{Parser, number};
+use super::Parser;
 use crate::Error;
 use crate::ast::{Grouping, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorOp};
 use crate::lex::Token;
+use crate::stage::convert;
 
 impl<'q> Parser<'q> {
     /// `rate({…}[5m])` from its name on.
@@ -41,7 +42,7 @@ impl<'q> Parser<'q> {
         if op != RangeOp::QuantileOverTime {
             return Err(Error::invalid(format!("parameter {text} not supported for operation {}", op.name())));
         }
-        let value = number::parse(text)
+        let value = convert::float(text)
             .map_err(|why| Error::invalid(format!("invalid parameter for operation {}: {why}", op.name())))?;
         Ok(Some(value))
     }

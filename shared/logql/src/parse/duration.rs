@@ -1,7 +1,9 @@
 //! Durations as text, in the two dialects that Loki reads: Prometheus' (`1d12h`, units from large to small, whole
-//! numbers) and Go's (`1.5h`, any order, nothing above hours), and both ways back.
+//! numbers) and Go's (`1.5h`, any order, nothing above hours), and both as they are written.
 
 use std::fmt::Write as _;
+
+use crate::stage::convert;
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MILLISECOND;
@@ -42,72 +44,9 @@ pub(crate) fn prometheus(text: &str) -> Result<i64, String> {
     i64::try_from(total_ns).map_err(|_| "duration out of range".into())
 }
 
-/// Go's dialect to nanoseconds; the error is Go's text.
-pub(crate) fn go(text: &str) -> Result<i64, String> {
-    let invalid = || format!("time: invalid duration {}", model::quote(text));
-    let negative = text.starts_with('-');
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if rest == "0" {
-        return Ok(0);
-    }
-    if rest.is_empty() {
-        return Err(invalid());
-    }
-    let mut total_ns = 0u64;
-    while !rest.is_empty() {
-        let (number, behind) =
-            rest.split_at(rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len()));
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
-            return Err(invalid());
-        }
-        let (unit, behind) =
-            behind.split_at(behind.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(behind.len()));
-        rest = behind;
-        let unit_ns = go_unit(unit).ok_or_else(|| match unit {
-            "" => format!("time: missing unit in duration {}", model::quote(text)),
-            _ => format!("time: unknown unit {} in duration {}", model::quote(unit), model::quote(text)),
-        })?;
-        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
-        let part_ns = whole.checked_mul(unit_ns).and_then(|ns| ns.checked_add(fraction_ns(fraction, unit_ns)));
-        total_ns = part_ns.and_then(|ns| total_ns.checked_add(ns)).filter(|ns| *ns <= 1 << 63).ok_or_else(invalid)?;
-    }
-    match (negative, i64::try_from(total_ns)) {
-        (false, Ok(ns)) => Ok(ns),
-        (true, Ok(ns)) => Ok(-ns),
-        (true, Err(_)) => Ok(i64::MIN),
-        (false, Err(_)) => Err(invalid()),
-    }
-}
-
 /// Either dialect, as in the text of a query.
 pub(crate) fn any(text: &str) -> Result<i64, String> {
-    prometheus(text).or_else(|_| go(text))
-}
-
-fn go_unit(unit: &str) -> Option<u64> {
-    Some(match unit {
-        "ns" => 1,
-        "us" | "µs" | "μs" => 1000,
-        "ms" => MILLISECOND,
-        "s" => SECOND,
-        "m" => MINUTE,
-        "h" => HOUR,
-        _ => return None,
-    })
-}
-
-/// `.5` of a unit. Go stops at the digits that no longer fit, and so does this.
-fn fraction_ns(digits: &str, unit_ns: u64) -> u64 {
-    let (mut value, mut scale) = (0u64, 1f64);
-    for digit in digits.bytes() {
-        let Some(next) = value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit - b'0'))) else { break };
-        if next > 1 << 63 {
-            break;
-        }
-        (value, scale) = (next, scale * 10.0);
-    }
-    (value as f64 * (unit_ns as f64 / scale)) as u64
+    prometheus(text).or_else(|_| convert::duration_ns(text))
 }
 
 /// How Prometheus writes a duration of whole milliseconds: `1h30m`, `2w`, `90d`.

@@ -1,8 +1,9 @@
 //! Operators between expressions, operands, and the arithmetic of literals, which is done right here.
 
-use super::{Parser, number};
+use super::Parser;
 use crate::ast::{BinaryOp, BinaryOperation, Cardinality, Expr, LabelReplace, LogExpr, MetricExpr, VectorMatching};
 use crate::lex::Token;
+use crate::stage::convert;
 use crate::{Error, regexp};
 
 impl Parser<'_> {
@@ -61,7 +62,7 @@ impl Parser<'_> {
         let Token::Number(text) = self.token else { return Err(self.unexpected(&["NUMBER"])) };
         self.advance()?;
         let value =
-            number::parse(text).map_err(|why| Error::invalid(format!("unable to parse literal as a float: {why}")))?;
+            convert::float(text).map_err(|why| Error::invalid(format!("unable to parse literal as a float: {why}")))?;
         Ok(if negative { -value } else { value })
     }
 
@@ -71,7 +72,7 @@ impl Parser<'_> {
         let Token::Number(text) = self.token else { return Err(self.unexpected(&["NUMBER"])) };
         self.advance()?;
         self.expect(")")?;
-        let value = number::parse(text)
+        let value = convert::float(text)
             .map_err(|why| Error::invalid(format!("unable to parse vectorExpr as a float: {why}")))?;
         Ok(MetricExpr::VectorLiteral(value))
     }
@@ -91,7 +92,7 @@ impl Parser<'_> {
         self.expect(")")?;
         let [destination, replacement, source, regex] = texts;
         regexp::compile(&format!("^(?:{regex})$"))
-            .map_err(|why| Error::invalid(format!("invalid regex in label_replace: {why}")))?;
+            .map_err(|why| Error::invalid(format!("invalid regex in label_replace: {}", why)))?;
         Ok(MetricExpr::LabelReplace(Box::new(LabelReplace { inner, destination, replacement, source, regex })))
     }
 

@@ -5,14 +5,14 @@
 //! nor in those who walk the tree.
 
 mod aggregation;
-pub(crate) mod bytes;
+mod check;
 pub(crate) mod duration;
 mod expression;
 mod label_filter;
-mod number;
 mod pipeline;
 mod range;
 mod selector;
+pub(crate) mod size;
 
 use crate::Error;
 use crate::ast::{Expr, LogExpr, Matcher, MetricExpr};
@@ -32,7 +32,7 @@ pub fn parse(query: &str) -> Result<Expr, Error> {
     let mut parser = Parser::new(query)?;
     let expr = parser.expression()?;
     parser.end()?;
-    selector::check(&expr)?;
+    check::expression(&expr)?;
     Ok(expr)
 }
 

@@ -1,13 +1,10 @@
-//! `{job="nginx", host=~"web-.*"}`, and what a selector must have.
+//! `{job="nginx", host=~"web-.*"}`
 
 use super::Parser;
 use crate::Error;
-use crate::ast::{Expr, LogExpr, MatchOp, Matcher, MetricExpr};
+use crate::ast::{MatchOp, Matcher};
 use crate::lex::Token;
 use crate::matcher::CompiledMatcher;
-
-const MATCHES_EVERYTHING: &str = "queries require at least one regexp or equality matcher that does not have an \
-    empty-compatible value. For instance, app=~\".*\" does not meet this requirement, but app=~\".+\" will";
 
 impl Parser<'_> {
     /// A selector from its opening brace on.
@@ -50,31 +47,4 @@ pub(super) fn checked(matcher: Matcher) -> Result<Matcher, Error> {
         CompiledMatcher::new(&matcher)?;
     }
     Ok(matcher)
-}
-
-/// Whether every selector of the query narrows down the streams.
-pub(super) fn check(expr: &Expr) -> Result<(), Error> {
-    match expr {
-        Expr::Log(log) => check_log(log),
-        Expr::Metric(metric) => check_metric(metric),
-    }
-}
-
-fn check_metric(metric: &MetricExpr) -> Result<(), Error> {
-    match metric {
-        MetricExpr::Range(range) => check_log(&range.log),
-        MetricExpr::Vector(vector) => check_metric(&vector.inner),
-        MetricExpr::LabelReplace(replace) => check_metric(&replace.inner),
-        MetricExpr::Binary(binary) => check_metric(&binary.left).and_then(|()| check_metric(&binary.right)),
-        MetricExpr::VectorLiteral(_) | MetricExpr::Number(_) => Ok(()),
-    }
-}
-
-fn check_log(log: &LogExpr) -> Result<(), Error> {
-    for matcher in &log.selector {
-        if matches!(matcher.op, MatchOp::Equal | MatchOp::Regex) && !CompiledMatcher::new(matcher)?.matches("") {
-            return Ok(());
-        }
-    }
-    Err(Error::invalid(MATCHES_EVERYTHING))
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::Joined;
 use crate::ast::{Extraction, LabelChoice, LabelFilter, LabelFormat, LabelSource, LineFilter, LineMatch, Stage};
-use crate::parse::{bytes, duration};
+use crate::parse::{duration, size};
 use model::quote;
 
 impl Display for Stage {
@@ -66,7 +66,7 @@ impl Display for LabelFilter {
             LabelFilter::String(matcher) => matcher.fmt(f),
             LabelFilter::Number { name, op, value } => write!(f, "{name}{op}{value}"),
             LabelFilter::Duration { name, op, value_ns } => write!(f, "{name}{op}{}", duration::to_go(*value_ns)),
-            LabelFilter::Bytes { name, op, value_bytes } => write!(f, "{name}{op}{}", bytes::print(*value_bytes)),
+            LabelFilter::Bytes { name, op, value_bytes } => write!(f, "{name}{op}{}", size::print(*value_bytes)),
             LabelFilter::Ip { name, negated, pattern } => {
                 write!(f, "{name}{}ip({})", if *negated { "!=" } else { "=" }, quote(pattern))
             }

@@ -83,14 +83,16 @@ pub(crate) fn duration_ns(text: &str) -> Result<i64, String> {
 /// `12.345` taken apart, so that whole units stay exact.
 struct Number {
     whole: u64,
-    fraction: f64,
+    /// The digits behind the dot, as far as they fit; to be divided by the scale.
+    fraction: u64,
+    scale: f64,
     bytes: usize,
 }
 
 impl Number {
     fn in_units(&self, unit_ns: u64) -> Option<u64> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a unit is small")]
-        let fraction = (self.fraction * unit_ns as f64) as u64;
+        let fraction = (self.fraction as f64 * (unit_ns as f64 / self.scale)) as u64;
         self.whole.checked_mul(unit_ns)?.checked_add(fraction)
     }
 }
@@ -105,8 +107,12 @@ fn leading_number(text: &str) -> Option<Number> {
     }
     let whole = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let bytes = whole_end + fraction.map_or(0, |f| f.len() + 1);
-    let fraction = fraction.filter(|f| !f.is_empty()).map_or(0.0, |f| format!("0.{f}").parse().unwrap_or(0.0));
-    Some(Number { whole, fraction, bytes })
+    let (mut value, mut scale) = (0u64, 1.0);
+    for digit in fraction.unwrap_or_default().bytes() {
+        let Some(next) = value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit - b'0'))) else { break };
+        (value, scale) = (next, scale * 10.0);
+    }
+    Some(Number { whole, fraction: value, scale, bytes })
 }
 
 fn unit_ns(unit: &str) -> Option<u64> {

@@ -1,0 +1,62 @@
+//! Queries that are too long, too deep or too costly end with an error, on the small stack of a test thread too.
+
+use logql::{Kind, NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, parse};
+
+#[test]
+fn deep_queries_are_refused() {
+    for (open, middle, close) in [
+        ("(", "1", ")"),
+        ("sum(", "vector(1)", ")"),
+        ("label_replace(", "vector(1)", ",\"a\",\"b\",\"c\",\"d\")"),
+        ("vector(1) ^ ", "1", ""),
+        ("{a=\"b\"} | ", "x=\"y\"", ""),
+        ("rate(", "{a=\"b\"}[5m]", ")"),
+        ("-", "1", ""),
+        ("{", "", "}"),
+    ] {
+        for depth in [NESTING_MAX as usize + 1, 5000] {
+            let query = format!("{}{middle}{}", open.repeat(depth), close.repeat(depth));
+            assert!(parse(&query[..query.len().min(QUERY_BYTES_MAX - 1)]).is_err(), "{open} {depth} times");
+        }
+    }
+    for depth in [5000, 60_000] {
+        assert_eq!(parse(&"(".repeat(depth)).map_err(|e| e.kind()), Err(Kind::Limit));
+        let filters = format!("{{a=\"b\"}} | {}x=\"y\"", "(".repeat(depth));
+        assert_eq!(parse(&filters).map_err(|e| e.kind()), Err(Kind::Limit));
+        let ranges = format!("rate({}", "(".repeat(depth));
+        assert_eq!(parse(&ranges).map_err(|e| e.kind()), Err(Kind::Limit));
+    }
+}
+
+#[test]
+fn long_chains_are_refused() {
+    let operators = OPERATORS_MAX as usize;
+    for (item, join, prefix) in [
+        ("vector(1)", " + ", ""),
+        ("1", "+", ""),
+        ("x=\"y\"", " or ", "{a=\"b\"} | "),
+        ("x=\"y\"", " and ", "{a=\"b\"} | "),
+    ] {
+        let chain = |length: usize| format!("{prefix}{}", vec![item; length].join(join));
+        let expr = parse(&chain(operators + 1)).unwrap_or_else(|error| panic!("{join}: {error}"));
+        // Walks and drops of the highest tree fit the stack.
+        assert!(!logql::pretty(&expr.clone()).is_empty());
+        assert_eq!(parse(&chain(operators + 2)).map_err(|e| e.kind()), Err(Kind::Limit), "{join}");
+    }
+}
+
+#[test]
+fn long_queries_are_refused() {
+    let query = |length: usize| format!("{{a=\"{}\"}}", "b".repeat(length - 6));
+    assert!(parse(&query(QUERY_BYTES_MAX - 1)).is_ok());
+    let error = parse(&query(QUERY_BYTES_MAX)).expect_err("too long");
+    assert_eq!(error.to_string(), "parse error : input size too long (131072 > 131072)");
+}
+
+#[test]
+fn costly_regular_expressions_are_refused() {
+    for pattern in ["(((a{1000}){1000}){1000}){1000}", r"\p{L}{1000}{1000}", "(.{900}){900}", r"(\pL{999}|x){999}"] {
+        let error = parse(&format!("{{a=~{}}}", model::quote(pattern))).expect_err(pattern);
+        assert!(error.to_string().contains("error parsing regexp"), "{error}");
+    }
+}
