@@ -120,14 +120,7 @@ fn s3(
         .iter()
         .find_map(|key| builder.get_config_value(key));
     if let Some(endpoint) = endpoint {
-        let url = url::Url::parse(&endpoint).map_err(|why| Error::invalid(format!("AWS_ENDPOINT_URL: {why}")))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Error::invalid("AWS_ENDPOINT_URL must not carry credentials"));
-        }
-        // Who names a plain endpoint means it; AWS_ALLOW_HTTP is not asked for on top.
-        if url.scheme() == "http" {
-            builder = builder.with_allow_http(true);
-        }
+        builder = builder.with_allow_http(is_plain_http(&endpoint)?);
     }
     let backoff = BackoffConfig { init_backoff: BACKOFF_FIRST, max_backoff: BACKOFF_MAX, base: 2.0 };
     let s3 = builder
@@ -137,4 +130,17 @@ fn s3(
         .with_http_connector(Wire { counters })
         .build();
     Ok(Arc::new(s3.map_err(|why| Error::invalid(format!("S3 settings: {}", Error::from_store(bucket, why))))?))
+}
+
+/// Checks an endpoint. Who names a plain one means it: AWS_ALLOW_HTTP is not asked for on top.
+fn is_plain_http(endpoint: &str) -> Result<bool, Error> {
+    let url = url::Url::parse(endpoint).map_err(|why| Error::invalid(format!("AWS_ENDPOINT_URL: {why}")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::invalid("AWS_ENDPOINT_URL must not carry credentials"));
+    }
+    match url.scheme() {
+        "http" => Ok(true),
+        "https" => Ok(false),
+        _ => Err(Error::invalid("AWS_ENDPOINT_URL must begin with http:// or https://")),
+    }
 }

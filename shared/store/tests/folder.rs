@@ -1,0 +1,224 @@
+//! The local folder when things go wrong: killed writers, a full disk, folders removed under it, no right to write.
+//!
+//! Processes that must die are this test program again, asked for one ignored test.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use bytes::Bytes;
+use model::{Day, TenantId, TimeRange};
+use store::{Committed, Error, FreshKey, Key, Store, StoreUrl};
+
+const DAY: i64 = 86_400_000_000_000;
+/// Names the folder to a process that this test starts.
+const FOLDER: &str = "LOGBARN_TEST_FOLDER";
+/// The first batch that such a process writes.
+const FIRST_BATCH: &str = "LOGBARN_TEST_FIRST_BATCH";
+/// Kills of the writer.
+const KILLS: u64 = 25;
+/// Writers in that process.
+const WRITERS: u64 = 4;
+/// Large enough that a kill often lands within a write.
+const BATCH_BYTES: usize = 300_000;
+
+fn open(folder: &Path) -> Result<Store, Error> {
+    Store::open(&StoreUrl::folder(folder)?, [])
+}
+
+fn fresh(batch: u64) -> FreshKey {
+    let day = i64::try_from(batch % 3).unwrap() * DAY;
+    FreshKey { day: Day::of(day), min_ts: day, max_ts: day, batch_id: batch.into(), rows: 1 }
+}
+
+fn content(batch: u64) -> Bytes {
+    batch.to_le_bytes().repeat(BATCH_BYTES / 8).into()
+}
+
+async fn put(store: &Store, batch: u64) -> Result<Committed, Error> {
+    store.put_fresh(&TenantId::single(), fresh(batch), content(batch)).await
+}
+
+/// The batches that are visible, each checked to be whole.
+async fn visible(store: &Store) -> BTreeSet<u64> {
+    let segments = store.segments(&TenantId::single(), TimeRange::new(0, 9 * DAY).unwrap()).await.unwrap();
+    let mut batches = BTreeSet::new();
+    for segment in segments {
+        let bytes = store.read(&segment.key).await.unwrap();
+        let batch = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        assert_eq!((bytes.len() as u64, &bytes), (segment.size, &content(batch)), "{}", segment.key);
+        assert!(batches.insert(batch), "{} is there twice", segment.key);
+    }
+    batches
+}
+
+/// Files that are not whole yet.
+fn incoming(folder: &Path) -> usize {
+    let names = fs::read_dir(folder.join(".incoming")).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name != "lock").count()
+}
+
+/// This program again, running one of its ignored tests.
+fn program(child: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", child, "--ignored", "--nocapture"]).env(FOLDER, folder).stdout(Stdio::piped());
+    command
+}
+
+#[expect(clippy::disallowed_methods, reason = "a child process is told its task by the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[tokio::test]
+async fn a_killed_writer_loses_nothing_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut acknowledged, mut cut, mut seen) = (BTreeSet::new(), 0, 0);
+    for kill in 0..KILLS {
+        let mut writer = program("child_writes_until_killed", folder.path());
+        let mut writer = writer.env(FIRST_BATCH, (kill * 1_000_000).to_string()).spawn().unwrap();
+        let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok);
+        // Killed after a different number of acknowledgements each time; those on their way are counted too.
+        let acknowledgement =
+            |line: String| line.rsplit_once("acknowledged ").map(|(_, batch)| batch.parse::<u64>().unwrap());
+        let before: Vec<u64> = lines.by_ref().filter_map(acknowledgement).take(3 + kill as usize).collect();
+        writer.kill().unwrap();
+        acknowledged.extend(before.into_iter().chain(lines.filter_map(acknowledgement)));
+        writer.wait().unwrap();
+
+        cut += incoming(folder.path());
+        let store = open(folder.path()).unwrap();
+        assert_eq!(incoming(folder.path()), 0, "leftovers are removed at open");
+        let visible = visible(&store).await;
+        let lost: Vec<_> = acknowledged.difference(&visible).collect();
+        assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
+        seen = visible.len();
+    }
+    println!("{KILLS} kills, {} acknowledged, {seen} visible, {cut} writes cut", acknowledged.len());
+    assert!(acknowledged.len() as u64 >= 3 * KILLS);
+}
+
+/// Writes for ever, each batch twice, and tells what was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "started by a_killed_writer_loses_nothing_and_leaves_nothing"]
+async fn child_writes_until_killed() {
+    let (Some(folder), Some(first)) = (variable(FOLDER), variable(FIRST_BATCH)) else { return };
+    let (store, first) = (open(Path::new(&folder)).unwrap(), first.parse::<u64>().unwrap());
+    let writer = async |store: Store, writer: u64| {
+        for batch in (first + writer..).step_by(WRITERS as usize) {
+            put(&store, batch).await.unwrap();
+            put(&store, batch).await.unwrap();
+            writeln!(std::io::stdout(), "acknowledged {batch}").unwrap();
+        }
+    };
+    let writers = (0..WRITERS).map(|number| writer(store.clone(), number));
+    futures::future::join_all(writers).await;
+}
+
+/// A limit on the size of files stands in for a full disk: both make `write` fail half-way.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_told_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = program("child_writes_too_much", folder.path());
+    // Half of a batch fits. The signal that goes with the limit would kill the process.
+    let limited = Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f 150; exec \"$0\" \"$@\""])
+        .arg(child.get_program())
+        .args(child.get_args())
+        .env(FOLDER, folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&limited.stdout);
+    assert!(limited.status.success(), "{told}{}", String::from_utf8_lossy(&limited.stderr));
+    assert!(told.contains("too much was written"), "the child did its work: {told}");
+    assert_eq!(incoming(folder.path()), 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(visible(&open(folder.path()).unwrap())), BTreeSet::new());
+}
+
+#[tokio::test]
+#[ignore = "started by a_full_disk_is_told_and_leaves_nothing"]
+async fn child_writes_too_much() {
+    let Some(folder) = variable(FOLDER) else { return };
+    let store = open(Path::new(&folder)).unwrap();
+    for batch in 0..5 {
+        let error = put(&store, batch).await.expect_err("it does not fit");
+        assert!(matches!(&error, Error::Full { key, .. } if key.starts_with("t/fake/")), "{error:?}");
+        assert_eq!(incoming(Path::new(&folder)), 0);
+    }
+    let segments = store.segments(&TenantId::single(), TimeRange::new(0, DAY).unwrap()).await;
+    assert_eq!(segments, Ok(vec![]), "and nothing is visible");
+    let small = store.put_fresh(&TenantId::new("small").unwrap(), fresh(0), Bytes::from_static(b"x")).await;
+    assert_eq!(small, Ok(Committed::Created), "what fits is still written");
+    println!("too much was written");
+}
+
+/// Who asks a folder in which a server is writing must not take away what it has half written.
+#[tokio::test]
+async fn leftovers_are_left_to_the_last_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open(folder.path()).unwrap();
+    fs::write(folder.path().join(".incoming/1-1"), "half").unwrap();
+    let reader = open(folder.path()).unwrap();
+    assert_eq!(incoming(folder.path()), 1);
+    assert_eq!(put(&server, 0).await, Ok(Committed::Created));
+    assert_eq!(visible(&reader).await, [0].into(), "and it is not listed");
+    drop((server, reader));
+    open(folder.path()).unwrap();
+    assert_eq!(incoming(folder.path()), 0);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_removed_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    put(&store, 0).await.unwrap();
+    fs::remove_dir_all(folder.path().join("t")).unwrap();
+    assert_eq!(put(&store, 0).await, Ok(Committed::Created));
+    fs::remove_dir_all(folder.path().join(".incoming")).unwrap();
+    assert_eq!(put(&store, 1).await, Ok(Committed::Created));
+    assert_eq!(visible(&store).await, [0, 1].into());
+}
+
+/// A copy of the bucket is a backup, and a backup may be read where it lies. (Root may write anywhere: then it is no test of that.)
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_without_the_right_to_write_can_be_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    put(&open(folder.path()).unwrap(), 0).await.unwrap();
+    fs::remove_dir_all(folder.path().join(".incoming")).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let store = open(folder.path()).unwrap();
+    assert_eq!(visible(&store).await, [0].into());
+    if fs::write(folder.path().join("probe"), "").is_err() {
+        assert!(matches!(put(&store, 1).await, Err(Error::Invalid { .. })));
+    }
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn what_is_no_folder_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let error = open(&path).expect_err("no folder");
+        assert!(matches!(&error, Error::Invalid { why } if why.contains("file")), "{error:?}");
+    }
+}
+
+/// Old keys are read for ever: this name was written by the first version.
+#[tokio::test]
+async fn the_names_of_files_never_change() {
+    let folder = tempfile::tempdir().unwrap();
+    put(&open(folder.path()).unwrap(), 7).await.unwrap();
+    let name = "t/fake/1970-01-02/l0/0000086400000000000-0000086400000000000-00000000000000000000000000000007-1.seg";
+    assert!(folder.path().join(name).is_file());
+    assert!(Key::parse(name).is_ok());
+}
