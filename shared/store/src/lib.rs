@@ -18,11 +18,14 @@ mod local;
 mod open;
 mod wire;
 
+mod probe;
+
 mod commit;
 mod list;
 mod manifest;
-mod probe;
 mod read;
+
+mod inspect;
 
 mod counting;
 pub mod faulty;

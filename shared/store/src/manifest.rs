@@ -112,10 +112,7 @@ impl Store {
             return Ok(manifest);
         }
         let (bytes, _) = self.get(key, GetOptions::default(), MANIFEST_BYTES_MAX).await?;
-        let manifest = decode(&bytes).map_err(|why| Error::corrupt(key, why))?;
-        if manifest.version != version {
-            return Err(Error::corrupt(key, format!("holds version {}", manifest.version)));
-        }
+        let manifest = decode(&bytes, version).map_err(|why| Error::corrupt(key, why))?;
         Ok(self.manifests.insert(key, manifest))
     }
 }
@@ -170,7 +167,8 @@ fn encode(manifest: &Manifest) -> Bytes {
     format!("{MAGIC}{FORMAT} {:016x}\n{body}", xxh3_64(body.as_bytes())).into()
 }
 
-fn decode(bytes: &[u8]) -> Result<Manifest, String> {
+/// Reads the bytes under the key of a version.
+fn decode(bytes: &[u8], version: u64) -> Result<Manifest, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "not text".to_string())?;
     let (head, body) = text.split_once('\n').ok_or("no first line")?;
     let (format, checksum) = head.strip_prefix(MAGIC).and_then(|rest| rest.split_once(' ')).ok_or("not a manifest")?;
@@ -182,6 +180,9 @@ fn decode(bytes: &[u8]) -> Result<Manifest, String> {
         return Err("wrong checksum".into());
     }
     let body: Body = serde_json::from_str(body).map_err(|why| why.to_string())?;
+    if body.version != version {
+        return Err(format!("holds version {}", body.version));
+    }
     let segments = body.segments.into_iter().map(|m| {
         let content_id = paths::id(&m.id).ok_or_else(|| format!("not an id: \"{}\"", m.id))?;
         Ok(MergedSegment { content_id, size: m.size, rows: m.rows, min_ts: m.min_ts, max_ts: m.max_ts })
@@ -194,6 +195,23 @@ fn decode(bytes: &[u8]) -> Result<Manifest, String> {
         segments: segments.collect::<Result<_, String>>()?,
         consumed: consumed.collect::<Result<_, String>>()?,
     })
+}
+
+/// A manifest for people.
+pub(crate) fn describe(bytes: &[u8], version: u64) -> Result<String, String> {
+    let Manifest { version, segments, consumed } = decode(bytes, version)?;
+    let merged = segments
+        .iter()
+        .map(|m| format!("  {:032x}  {} bytes, {} rows, {} to {}\n", m.content_id, m.size, m.rows, m.min_ts, m.max_ts));
+    let consumed_names = consumed.iter().map(|fresh| format!("  {}\n", fresh.name()));
+    Ok(format!(
+        "manifest v{FORMAT}, version {version}, {} bytes\nmerged segments: {}\n{}consumed fresh segments: {}\n{}",
+        bytes.len(),
+        segments.len(),
+        merged.collect::<String>(),
+        consumed.len(),
+        consumed_names.collect::<String>(),
+    ))
 }
 
 #[cfg(test)]
@@ -214,35 +232,36 @@ mod tests {
                     \"size\":1000,\"rows\":20,\"min_ts\":5,\"max_ts\":9223372036854775807}],\"consumed\":[\"0000000000000000005-\
                     0000000000000000006-ffffffffffffffffffffffffffffffff-3.seg\"]}";
         assert_eq!(encode(&sample()), want);
-        assert_eq!(decode(want.as_bytes()), Ok(sample()));
+        assert_eq!(decode(want.as_bytes(), 3), Ok(sample()));
+        assert_eq!(decode(want.as_bytes(), 4), Err("holds version 3".into()));
     }
 
     #[test]
     fn a_newer_writer_may_add_fields_or_raise_the_format() {
         let sealed = |format: u32, body: &str| format!("{MAGIC}{format} {:016x}\n{body}", xxh3_64(body.as_bytes()));
         let body = r#"{"version":1,"segments":[],"consumed":[],"since":"tomorrow"}"#;
-        assert_eq!(decode(sealed(1, body).as_bytes()).map(|m| m.version), Ok(1));
-        assert_eq!(decode(sealed(2, body).as_bytes()), Err("format 2, this version reads 1".into()));
+        assert_eq!(decode(sealed(1, body).as_bytes(), 1).map(|m| m.version), Ok(1));
+        assert_eq!(decode(sealed(2, body).as_bytes(), 1), Err("format 2, this version reads 1".into()));
     }
 
     #[test]
     fn damage_is_found() {
         let good = encode(&sample());
         for cut in 0..good.len() {
-            assert!(decode(&good[..cut]).is_err(), "cut at {cut}");
+            assert!(decode(&good[..cut], 3).is_err(), "cut at {cut}");
         }
         for at in 0..good.len() {
             let mut bad = good.to_vec();
             bad[at] ^= 1;
-            assert!(decode(&bad).is_err(), "bit flipped at {at}");
+            assert!(decode(&bad, 3).is_err(), "bit flipped at {at}");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), tail in ".{0,100}") {
-            let _ = decode(&bytes);
-            let _ = decode(format!("{MAGIC}1 {:016x}\n{tail}", xxh3_64(tail.as_bytes())).as_bytes());
+            let _ = decode(&bytes, 1);
+            let _ = decode(format!("{MAGIC}1 {:016x}\n{tail}", xxh3_64(tail.as_bytes())).as_bytes(), 1);
         }
     }
 }

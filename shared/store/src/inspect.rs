@@ -1,0 +1,25 @@
+//! Shows an object to people.
+//!
+//! In: a key as somebody typed it. Out: what the object is and holds, decoded to its last byte, so that an error here means that a
+//! query would meet it too. The text is not a format.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::paths::{Key, Object};
+use crate::{Error, Store, manifest};
+
+impl Store {
+    /// Describes a segment or a manifest.
+    pub async fn inspect(&self, key: &str) -> Result<String, Error> {
+        let key = Key::parse(key)?;
+        let bytes = self.read(&key).await?;
+        let described = match key.object() {
+            Some(Object::Manifest { version }) => manifest::describe(&bytes, version),
+            Some(Object::Merged { content_id }) if xxh3_128(&bytes) != content_id => {
+                Err("its name is not the hash of its content".to_string())
+            }
+            _ => segment::describe(&bytes).map_err(|why| why.to_string()),
+        };
+        described.map_err(|why| Error::corrupt(&key, why))
+    }
+}
