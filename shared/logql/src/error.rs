@@ -16,10 +16,11 @@ pub struct Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The text is no LogQL; the position is that of the token that does not fit, both counted from 1.
+    /// Like Loki's scanner, it may not know the line, which is then 0.
     Parse {
         /// The line.
         line: u32,
-        /// The column, in bytes.
+        /// The column, in characters.
         column: u32,
     },
     /// The text is LogQL, but asks for something that makes no sense.

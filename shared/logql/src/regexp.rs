@@ -242,7 +242,8 @@ fn escape(rest: &str, out: &mut String) -> Result<usize, String> {
         Some('p' | 'P') => return unicode_class(rest, out),
         Some('Q') => {
             let quoted = rest[2..].split("\\E").next().unwrap_or_default();
-            out.push_str(&format!("(?:{})", regex::escape(quoted)));
+            // Without a group: a repetition behind it is that of its last character.
+            out.push_str(&regex::escape(quoted));
             return Ok((2 + quoted.len() + 2).min(rest.len()));
         }
         _ => {
@@ -335,6 +336,20 @@ mod tests {
             ("^[a&&b]+$", "a&b", true),
             ("\\<b\\>", "<b>", true),
             ("\\Qa.b\\E+", "a.bb", true),
+            ("^\\Qa.b\\E+$", "a.ba.b", false),
+            ("^(?i:A)b$", "ab", true),
+            ("^\\12$", "\n", true),
+            ("^[\\d-z]+$", "5-z", true),
+            ("^[--0]+$", "-./0", true),
+            ("^[a\\]b]+$", "]ab", true),
+            ("^[^\\PN]$", "5", true),
+            ("^\\p{^Greek}$", "a", true),
+            ("^a\\Bb$", "ab", true),
+            ("^a{2}?$", "aa", true),
+            ("^}]-$", "}]-", true),
+            ("a$", "a\n", false),
+            ("(?m)a$", "a\n", true),
+            ("^a\\z", "a", true),
             ("(?i)ÜN", "ünï", true),
             ("(?s)a.b", "a\nb", true),
             ("a.b", "a\nb", false),
@@ -352,6 +367,19 @@ mod tests {
             ("a)", "unexpected ): `a)`"),
             ("[a", "missing closing ]: `[a`"),
             ("*", "missing argument to repetition operator: `*`"),
+            ("a|+", "missing argument to repetition operator: `+`"),
+            ("a**", "invalid nested repetition operator: `**`"),
+            ("a{2}{3}", "invalid nested repetition operator: `{2}{3}`"),
+            ("a{3,2}", "invalid repeat count: `{3,2}`"),
+            ("(?x)a", "invalid or unsupported Perl syntax: `(?x`"),
+            ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
+            ("(?P<1>a)", "invalid named capture: `(?P<1>`"),
+            ("\\1", "invalid escape sequence: `\\1`"),
+            ("\\C", "invalid escape sequence: `\\C`"),
+            ("\\Z", "invalid escape sequence: `\\Z`"),
+            ("[b-a]", "invalid character class range: `b-a`"),
+            ("[[:foo:]]", "invalid character class range: `[:foo:]`"),
+            ("a\\", "trailing backslash at end of expression: ``"),
             ("a{1001}", "invalid repeat count: `{1001}`"),
             ("((a{1000}){1000}){1000}", "expression too large: `((a{1000}){1000}){1000}`"),
         ] {

@@ -1,6 +1,6 @@
 //! Queries that are too long, too deep or too costly end with an error, on the small stack of a test thread too.
 
-use logql::{Kind, NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, parse};
+use logql::{Kind, NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, REGEXPS_MAX, parse};
 
 #[test]
 fn deep_queries_are_refused() {
@@ -58,5 +58,22 @@ fn costly_regular_expressions_are_refused() {
     for pattern in ["(((a{1000}){1000}){1000}){1000}", r"\p{L}{1000}{1000}", "(.{900}){900}", r"(\pL{999}|x){999}"] {
         let error = parse(&format!("{{a=~{}}}", model::quote(pattern))).expect_err(pattern);
         assert!(error.to_string().contains("error parsing regexp"), "{error}");
+    }
+}
+
+#[test]
+fn many_regular_expressions_are_refused() {
+    for (start, item, end) in [
+        ("{", "a=~\"b.\",", "c=\"d\"}"),
+        ("{a=\"b\"}", " |~ \"x.\"", ""),
+        ("{a=\"b\"} |~ \"x\"", " or \"x.\"", ""),
+        ("{a=\"b\"}", " | x=~\"y.\"", ""),
+        ("{a=\"b\"}", " | drop x!~\"y.\"", ""),
+        ("{a=\"b\"}", " | regexp \"(?P<x>y)\"", ""),
+    ] {
+        let query = |count: usize| format!("{start}{}{end}", item.repeat(count));
+        let most = REGEXPS_MAX as usize - usize::from(start.contains('~'));
+        assert!(parse(&query(most)).is_ok(), "{item}");
+        assert_eq!(parse(&query(most + 1)).map_err(|e| e.kind()), Err(Kind::Limit), "{item}");
     }
 }

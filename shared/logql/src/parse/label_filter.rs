@@ -3,7 +3,7 @@
 //! `and` binds tighter than `or`; a comma, or nothing at all, takes everything that follows as its right side:
 //! `a and b or c` is `(a and b) or c`, but `a, b or c` is `a and (b or c)`.
 
-use super::{Parser, selector};
+use super::Parser;
 use crate::Error;
 use crate::ast::{CompareOp, LabelFilter, MatchOp, Matcher};
 use crate::lex::Token;
@@ -59,7 +59,7 @@ impl Parser<'_> {
         match (matched, compared) {
             (Some(op), _) if matches!(self.token, Token::Text(_)) => {
                 let value = self.text()?;
-                selector::checked(Matcher { name, op, value }).map(LabelFilter::String)
+                self.checked(Matcher { name, op, value }).map(LabelFilter::String)
             }
             (Some(op @ (MatchOp::Equal | MatchOp::NotEqual)), _) if self.is("ip") => {
                 Ok(LabelFilter::Ip { name, negated: op == MatchOp::NotEqual, pattern: self.ip()? })

@@ -27,6 +27,9 @@ pub const NESTING_MAX: u32 = 128;
 /// How many operators join expressions or label filters in one query: each may add a level to the tree.
 pub const OPERATORS_MAX: u32 = 500;
 
+/// How many regular expressions one query may have: each may take megabytes once compiled.
+pub const REGEXPS_MAX: u32 = 128;
+
 /// A query, checked.
 pub fn parse(query: &str) -> Result<Expr, Error> {
     let mut parser = Parser::new(query)?;
@@ -54,6 +57,7 @@ struct Parser<'q> {
     token: Token<'q>,
     nesting: u32,
     operators: u32,
+    regexps: u32,
 }
 
 impl<'q> Parser<'q> {
@@ -64,7 +68,7 @@ impl<'q> Parser<'q> {
         }
         let mut lexer = Lexer::new(query);
         let token = lexer.next()?;
-        Ok(Self { lexer, token, nesting: 0, operators: 0 })
+        Ok(Self { lexer, token, nesting: 0, operators: 0, regexps: 0 })
     }
 
     /// Takes the token.
@@ -152,6 +156,15 @@ impl<'q> Parser<'q> {
             return Err(Error::limit(format!("query has more than {OPERATORS_MAX} operators")));
         }
         self.operators += 1;
+        Ok(())
+    }
+
+    /// Counts a regular expression.
+    fn regexp(&mut self) -> Result<(), Error> {
+        if self.regexps == REGEXPS_MAX {
+            return Err(Error::limit(format!("query has more than {REGEXPS_MAX} regular expressions")));
+        }
+        self.regexps += 1;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The stages of a pipeline.
 
-use super::{Parser, selector};
+use super::Parser;
 use crate::Error;
 use crate::ast::{Extraction, LabelChoice, LabelFormat, LabelSource, LineFilter, LineMatch, LineOp, Matcher, Stage};
 use crate::lex::Token;
@@ -36,11 +36,16 @@ impl Parser<'_> {
 
     /// The alternatives of a line filter.
     fn line_filter(&mut self, op: LineOp) -> Result<LineFilter, Error> {
-        let mut alternatives = vec![self.line_match()?];
-        while self.eat("or")? {
+        let mut alternatives = Vec::new();
+        loop {
+            if matches!(op, LineOp::Regex | LineOp::NotRegex) {
+                self.regexp()?;
+            }
             alternatives.push(self.line_match()?);
+            if !self.eat("or")? {
+                return Ok(LineFilter { op, alternatives });
+            }
         }
-        Ok(LineFilter { op, alternatives })
     }
 
     fn line_match(&mut self) -> Result<LineMatch, Error> {
@@ -85,7 +90,10 @@ impl Parser<'_> {
         Ok(match word {
             "json" => Stage::Json(self.extractions()?),
             "logfmt" => self.logfmt()?,
-            "regexp" => Stage::Regexp(self.text()?),
+            "regexp" => {
+                self.regexp()?;
+                Stage::Regexp(self.text()?)
+            }
             "pattern" => Stage::Pattern(self.text()?),
             "unpack" => Stage::Unpack,
             "line_format" => Stage::LineFormat(self.text()?),
@@ -148,7 +156,7 @@ impl Parser<'_> {
                 Some(op) => {
                     self.advance()?;
                     let value = self.text()?;
-                    LabelChoice::Matcher(selector::checked(Matcher { name, op, value })?)
+                    LabelChoice::Matcher(self.checked(Matcher { name, op, value })?)
                 }
             });
             if !self.eat(",")? {

@@ -26,7 +26,7 @@ impl Parser<'_> {
         let Some(op) = self.match_op() else { return Err(self.unexpected(&["=", "=~", "!~", "!="])) };
         self.advance()?;
         let value = self.text()?;
-        checked(Matcher { name, op, value })
+        self.checked(Matcher { name, op, value })
     }
 
     /// The operator of a matcher, not taken yet.
@@ -39,12 +39,13 @@ impl Parser<'_> {
             _ => None,
         }
     }
-}
 
-/// The matcher, if its regular expression is one.
-pub(super) fn checked(matcher: Matcher) -> Result<Matcher, Error> {
-    if matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex) {
-        CompiledMatcher::new(&matcher)?;
+    /// The matcher, if its regular expression is one.
+    pub(super) fn checked(&mut self, matcher: Matcher) -> Result<Matcher, Error> {
+        if matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex) {
+            self.regexp()?;
+            CompiledMatcher::new(&matcher)?;
+        }
+        Ok(matcher)
     }
-    Ok(matcher)
 }
