@@ -1,1 +1,131 @@
 //! Accepts pushes, validates and enriches them, packs segments, commits them.
+//!
+//! In: HTTP requests in the formats of Loki and OpenTelemetry. Out: one object for each (tenant, day) of a group of pushes,
+//! and an answer once it is stored. The modules follow a push: config, push, body, accept (level, rates, refusal), batch,
+//! commit, error, metrics.
+
+pub mod config;
+
+mod push;
+
+mod body;
+
+mod accept;
+mod level;
+mod rates;
+mod refusal;
+
+mod batch;
+mod commit;
+
+mod error;
+mod metrics;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use loki_api::config::Config;
+use prometheus_client::registry::Registry;
+use store::Store;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+pub use commit::CommitSettings;
+pub use push::BATCH_HEADER;
+
+use body::BodyBudget;
+use commit::Committer;
+use error::PushError;
+use metrics::Metrics;
+use rates::Rates;
+
+/// Bodies that are decoded at a time: each may unfold to `max_decompressed_size`, and there are as few cores.
+const DECODES_MAX: usize = 2;
+
+/// Everything that a push needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    config: Arc<Config>,
+    bodies: BodyBudget,
+    decode_turns: Arc<Semaphore>,
+    rates: Arc<Rates>,
+    committer: Committer,
+    metrics: Metrics,
+    now: Arc<dyn Fn() -> i64 + Send + Sync>,
+}
+
+impl Ingest {
+    /// Starts nothing and asks the store for nothing.
+    pub fn new(store: Store, config: Arc<Config>, commit: CommitSettings) -> Self {
+        Ingest {
+            config,
+            bodies: BodyBudget::new(commit.queue_bytes_max),
+            decode_turns: Arc::new(Semaphore::new(DECODES_MAX)),
+            rates: Arc::default(),
+            committer: Committer::new(store, commit),
+            metrics: Metrics::default(),
+            now: Arc::new(config::now_ns),
+        }
+    }
+
+    /// The same with another clock, nanoseconds since 1970.
+    pub fn with_clock(mut self, now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        self.now = Arc::new(now);
+        self
+    }
+
+    /// Adds what is counted here to a registry that someone else prints.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+    }
+
+    /// Answers every push that was accepted. Pushes that come later are still answered, without waiting for others.
+    pub async fn shutdown(&self) {
+        self.committer.shutdown().await;
+    }
+
+    /// Counts a request and its time.
+    async fn timed(
+        &self,
+        route: &'static str,
+        answer: impl Future<Output = Result<StatusCode, PushError>>,
+    ) -> Result<StatusCode, PushError> {
+        let start = Instant::now();
+        let answer = answer.await;
+        let status = answer.as_ref().map_or_else(PushError::status, |status| *status);
+        self.metrics.count_request(route, status, start.elapsed());
+        answer
+    }
+}
+
+/// The push endpoints alone, for a server that has `/ready` and `/metrics` of its own.
+pub fn api_router(ingest: Ingest) -> Router {
+    Router::new()
+        .route("/loki/api/v1/push", post(push::push))
+        .route("/api/prom/push", post(push::legacy_push))
+        .route("/otlp/v1/logs", post(push::otlp))
+        .with_state(ingest)
+}
+
+/// The whole function: the push endpoints, `/ready` and `/metrics`.
+pub fn router(ingest: Ingest) -> Router {
+    let mut registry = Registry::default();
+    ingest.register_metrics(&mut registry);
+    let metrics = Router::new().route("/metrics", get(print_metrics)).with_state(Arc::new(registry));
+    api_router(ingest).merge(metrics).route("/ready", get(async || "ready\n"))
+}
+
+async fn print_metrics(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &registry) {
+        Ok(()) => {
+            (StatusCode::OK, [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+        }
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain; charset=utf-8")], String::new()),
+    }
+}

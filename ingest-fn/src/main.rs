@@ -1,3 +1,24 @@
-//! Entry point.
+//! The ingest function on AWS Lambda: settings once a cold start, then the router for every request.
 
-fn main() {}
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ingest_fn::config::Settings;
+use ingest_fn::{CommitSettings, Ingest, router};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let settings = Settings::from_environment()?;
+    anyhow::ensure!(
+        settings.on_lambda,
+        "this is the function for AWS Lambda (AWS_LAMBDA_RUNTIME_API is not set); to run Logbarn here, use `logbarn serve`"
+    );
+    // A function serves one request at a time: there is nobody to wait for.
+    let commit = CommitSettings { window: Duration::ZERO, ..CommitSettings::new(&settings.config, true) };
+    let ingest = Ingest::new(settings.store, Arc::new(settings.config), commit);
+    lambda_http::run(router(ingest)).await.map_err(anyhow::Error::from_boxed).context("the Lambda runtime ended")
+}

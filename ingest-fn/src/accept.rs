@@ -1,0 +1,313 @@
+//! Judges a decoded push entry by entry, and enriches what it takes.
+//!
+//! In: streams as sent, the tenant's limits and the time now. Out: a batch of what is accepted, and a refusal for
+//! everything else: valid entries are stored although others of the same push are not. The order of the checks is Loki's.
+//! The batch's id is a function of what was sent, and of what was left out of it.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use loki_api::config::Limits;
+use loki_api::otlp::label_name;
+use loki_api::push::{PushEntry, PushRequest, PushStream};
+use model::{Day, Labels, NANOS_PER_SECOND, TenantId};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::batch::{Batch, TEXT_BYTES_MAX};
+use crate::level::{DETECTED_LEVEL, detect};
+use crate::rates::TenantRates;
+use crate::refusal::{Refusal, Refusals};
+
+/// The label that says which service a stream is of.
+const SERVICE_NAME: &str = "service_name";
+const UNKNOWN_SERVICE: &str = "unknown_service";
+/// Days that one push may touch: each is a PUT of its own.
+const DAYS_MAX: usize = 400;
+
+/// What is judged, and by what.
+pub(crate) struct Judge<'a> {
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) limits: &'a Limits,
+    pub(crate) now_ns: i64,
+}
+
+/// A judged push.
+#[derive(Default)]
+pub(crate) struct Accepted {
+    pub(crate) batch: Batch,
+    pub(crate) refusals: Refusals,
+    /// Bytes of all lines and metadata as sent, refused ones too.
+    pub(crate) bytes_received: u64,
+    /// All lines sent.
+    pub(crate) lines_received: u64,
+    /// Says which entries are not in the batch.
+    left_out: Xxh3,
+    any_left_out: bool,
+    days: HashSet<Day>,
+}
+
+impl Accepted {
+    fn leave_out(&mut self, stream: usize, entry: usize) {
+        self.any_left_out = true;
+        self.left_out.update(&(stream as u64).to_le_bytes());
+        self.left_out.update(&(entry as u64).to_le_bytes());
+    }
+}
+
+impl Judge<'_> {
+    /// Judges a push. `id` is a hash of the body, or what the collector calls it; `body_bytes` is how much text to expect.
+    pub(crate) fn judge(
+        &self,
+        request: &PushRequest<'_>,
+        id: u128,
+        body_bytes: usize,
+        rates: &Mutex<TenantRates>,
+    ) -> Accepted {
+        let mut accepted = Accepted { batch: Batch::with_capacity(body_bytes), ..Accepted::default() };
+        let (mut lines, mut bytes) = (0, 0);
+        let mut stream_bytes = Vec::with_capacity(request.streams.len());
+        for (index, stream) in request.streams.iter().enumerate() {
+            let (stream_lines, size) = self.judge_stream(index, stream, &mut accepted);
+            (lines, bytes) = (lines + stream_lines, bytes + size);
+            stream_bytes.push(size);
+        }
+        if accepted.batch.rows() == 0 {
+            return accepted;
+        }
+        let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(refusal) = rates.take(self.tenant, self.limits, lines, bytes, self.now_ns) {
+            // All or nothing: what waits together is retried together.
+            accepted.batch = Batch::default();
+            accepted.refusals.add(refusal, lines, bytes);
+            return accepted;
+        }
+        self.check_streams(&stream_bytes, &mut rates, &mut accepted);
+        accepted.batch.id = if accepted.any_left_out { mixed(id, accepted.left_out.digest128()) } else { id };
+        accepted
+    }
+
+    /// Judges one stream; gives the lines and bytes that it adds to the batch.
+    fn judge_stream(&self, index: usize, stream: &PushStream<'_>, accepted: &mut Accepted) -> (u64, u64) {
+        let size = |entry: &PushEntry<'_>| (entry.line.len() + metadata_bytes(stream, entry)) as u64;
+        let sent = stream.entries.iter().map(size).sum::<u64>();
+        accepted.bytes_received += sent;
+        accepted.lines_received += stream.entries.len() as u64;
+        if stream.entries.is_empty() {
+            accepted.batch.start_stream(stream.labels.clone(), 0);
+            return (0, 0);
+        }
+        let labels = self.with_service(&stream.labels);
+        accepted.batch.start_stream(labels.clone(), stream.entries.len());
+        if let Err(refusal) = self.check_labels(stream, &labels) {
+            accepted.leave_out(index, usize::MAX);
+            accepted.refusals.add(refusal, stream.entries.len() as u64, sent);
+            return (0, 0);
+        }
+        let (mut lines, mut bytes) = (0, 0);
+        let mut before: Option<(i64, &str)> = None;
+        let mut metadata = Vec::new();
+        for (place, entry) in stream.entries.iter().enumerate() {
+            let mut timestamp_ns = entry.timestamp_ns.unwrap_or(self.now_ns);
+            let taken = self.check_entry(stream, entry, timestamp_ns, &labels, accepted).and_then(|line| {
+                if let Some((last_ns, last)) = before
+                    && self.limits.increment_duplicate_timestamp
+                    && last_ns == timestamp_ns
+                    && last != &*entry.line
+                {
+                    timestamp_ns += 1;
+                }
+                self.enrich(stream, entry, &labels, &mut metadata);
+                let full = |_| Refusal::push_too_large(TEXT_BYTES_MAX);
+                accepted.batch.push(timestamp_ns, &line, &metadata).map_err(full)
+            });
+            match taken {
+                Ok(()) => {
+                    (lines, bytes) = (lines + 1, bytes + size(entry));
+                    before = Some((timestamp_ns, &entry.line));
+                }
+                Err(refusal) => {
+                    accepted.leave_out(index, place);
+                    accepted.refusals.add(refusal, 1, size(entry));
+                }
+            }
+        }
+        (lines, bytes)
+    }
+
+    /// The stream's labels with the service that they name.
+    fn with_service(&self, labels: &Labels) -> Labels {
+        let names = &self.limits.discover_service_name;
+        if names.is_empty() || labels.contains(SERVICE_NAME) {
+            return labels.clone();
+        }
+        let service = names.iter().find_map(|name| labels.get(name).filter(|value| !value.is_empty()));
+        let mut builder = labels.to_builder();
+        builder.set(SERVICE_NAME, service.unwrap_or(UNKNOWN_SERVICE));
+        builder.build()
+    }
+
+    fn check_labels(&self, stream: &PushStream<'_>, labels: &Labels) -> Result<(), Refusal> {
+        let limits = self.limits;
+        if labels.is_empty() {
+            return Err(Refusal::missing_labels());
+        }
+        let missing: Vec<&str> =
+            limits.enforced_labels.iter().map(String::as_str).filter(|name| !labels.contains(name)).collect();
+        if !missing.is_empty() {
+            return Err(Refusal::missing_enforced(self.tenant, labels, &missing));
+        }
+        let names = labels.len() - usize::from(labels.contains(SERVICE_NAME));
+        if names > limits.max_label_names_per_series {
+            return Err(Refusal::too_many_labels(labels, names, limits.max_label_names_per_series));
+        }
+        for (name, value) in labels.iter() {
+            if name.len() > limits.max_label_name_length {
+                return Err(Refusal::label_name_too_long(labels, name));
+            }
+            if value.len() > limits.max_label_value_length {
+                return Err(Refusal::label_value_too_long(labels, value));
+            }
+        }
+        match &stream.duplicate_label {
+            Some(name) => Err(Refusal::duplicate_label(labels, name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks one entry; gives its line, cut if it has to be.
+    fn check_entry<'e>(
+        &self,
+        stream: &PushStream<'_>,
+        entry: &'e PushEntry<'_>,
+        timestamp_ns: i64,
+        labels: &Labels,
+        accepted: &mut Accepted,
+    ) -> Result<Cow<'e, str>, Refusal> {
+        let limits = self.limits;
+        // Before 1970 there are no days to put an entry in.
+        let oldest_ns = match limits.reject_old_samples {
+            true => self.now_ns.saturating_sub(nanos(limits.reject_old_samples_max_age)).max(0),
+            false => 0,
+        };
+        if timestamp_ns < oldest_ns {
+            return Err(Refusal::too_old(labels, timestamp_ns, oldest_ns));
+        }
+        if timestamp_ns > self.now_ns.saturating_add(nanos(limits.creation_grace_period)) {
+            return Err(Refusal::too_new(labels, timestamp_ns));
+        }
+        let line = self.fit_line(&entry.line, labels)?;
+        let metadata = stream.metadata_of(entry);
+        if !metadata.is_empty() {
+            self.check_metadata(metadata.len(), metadata_bytes(stream, entry), labels)?;
+        }
+        let day = Day::of(timestamp_ns);
+        if !accepted.days.contains(&day) {
+            if accepted.days.len() >= DAYS_MAX {
+                return Err(Refusal::too_many_days(DAYS_MAX));
+            }
+            accepted.days.insert(day);
+        }
+        Ok(line)
+    }
+
+    /// The line, if it is short enough or may be cut.
+    fn fit_line<'l>(&self, line: &'l str, labels: &Labels) -> Result<Cow<'l, str>, Refusal> {
+        let format_max = segment::LINE_BYTES_MAX as u64;
+        let max = Some(self.limits.max_line_size).filter(|max| *max > 0).map_or(format_max, |max| max.min(format_max));
+        if line.len() as u64 <= max {
+            return Ok(Cow::Borrowed(line));
+        }
+        if !self.limits.max_line_size_truncate {
+            return Err(Refusal::line_too_long(labels, line.len(), max));
+        }
+        let mark = &self.limits.max_line_size_truncate_identifier;
+        let keep = line.floor_char_boundary((max as usize).saturating_sub(mark.len()));
+        Ok(Cow::Owned(format!("{}{mark}", &line[..keep])))
+    }
+
+    fn check_metadata(&self, pairs: usize, bytes: usize, labels: &Labels) -> Result<(), Refusal> {
+        let limits = self.limits;
+        if !limits.allow_structured_metadata {
+            return Err(Refusal::metadata_disallowed(labels));
+        }
+        // A level may join the pairs, so that the format's own bounds leave room for it.
+        let (room, room_bytes) = (segment::BLOCK_NAMES_MAX - 1, (segment::LINE_BYTES_MAX - 256) as u64);
+        let bytes_max = Some(limits.max_structured_metadata_size)
+            .filter(|max| *max > 0)
+            .map_or(room_bytes, |max| max.min(room_bytes));
+        if bytes as u64 > bytes_max {
+            return Err(Refusal::metadata_too_large(labels, bytes, bytes_max));
+        }
+        let pairs_max =
+            Some(limits.max_structured_metadata_entries_count).filter(|max| *max > 0).map_or(room, |max| max.min(room));
+        if pairs > pairs_max {
+            return Err(Refusal::metadata_too_many(labels, pairs, pairs_max));
+        }
+        Ok(())
+    }
+
+    /// The entry's metadata as stored: names that queries can use, sorted, one value a name, with the level.
+    fn enrich<'e>(
+        &self,
+        stream: &'e PushStream<'_>,
+        entry: &'e PushEntry<'_>,
+        labels: &'e Labels,
+        metadata: &mut Vec<(Cow<'e, str>, Cow<'e, str>)>,
+    ) where
+        Self: 'e,
+    {
+        let limits: &'e Limits = self.limits;
+        let sent = stream.metadata_of(entry);
+        metadata.clear();
+        metadata.extend(sent.iter().map(|(name, value)| (label_name(name), Cow::Borrowed(&**value))));
+        if limits.discover_log_levels && limits.allow_structured_metadata {
+            let level = detect(labels, sent, &entry.line, limits);
+            metadata.extend(level.map(|level| (Cow::Borrowed(DETECTED_LEVEL), level)));
+        }
+        metadata.retain(|(name, _)| !name.is_empty());
+        // Stable, so that of equal names the one sent last stays.
+        metadata.sort_by(|a, b| a.0.cmp(&b.0));
+        metadata.reverse();
+        metadata.dedup_by(|earlier, kept| earlier.0 == kept.0);
+        metadata.reverse();
+    }
+
+    /// Asks each stream's rate; a stream that may not is left out, the others stay.
+    fn check_streams(&self, bytes: &[u64], rates: &mut TenantRates, accepted: &mut Accepted) {
+        let mut index = 0;
+        let Accepted { batch, refusals, left_out, any_left_out, .. } = accepted;
+        batch.retain_streams(|labels, rows| {
+            let size = bytes.get(index).copied().unwrap_or(0);
+            index += 1;
+            let allowed = rows == 0
+                || match rates.take_stream(self.tenant, labels, self.limits, size, self.now_ns) {
+                    Ok(()) => true,
+                    Err(refusal) => {
+                        *any_left_out = true;
+                        left_out.update(&(index as u64).to_le_bytes());
+                        refusals.add(refusal, rows as u64, size);
+                        false
+                    }
+                };
+            allowed && rows > 0
+        });
+    }
+}
+
+fn metadata_bytes(stream: &PushStream<'_>, entry: &PushEntry<'_>) -> usize {
+    stream.metadata_of(entry).iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+/// An id for a batch of which something was left out: a retry that leaves out something else is another batch, or its new
+/// entries would meet the old key and be lost.
+fn mixed(id: u128, left_out: u128) -> u128 {
+    let mut hasher = Xxh3::new();
+    hasher.update(&id.to_le_bytes());
+    hasher.update(&left_out.to_le_bytes());
+    hasher.digest128()
+}
+
+fn nanos(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX - NANOS_PER_SECOND)
+}

@@ -1,0 +1,55 @@
+//! The settings of the function, from its environment. Nothing else in this crate reads the environment or the clock.
+//!
+//! In: `LOGBARN_STORE` (a store's URL), `LOGBARN_CONFIG` (a file's path, or the YAML itself), `AWS_*`. Out: a store and a
+//! configuration, or an error that says which variable is wrong.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use loki_api::config::Config;
+use store::{Store, StoreUrl};
+
+/// What the function runs with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where segments go.
+    pub store: Store,
+    /// Limits and the like.
+    pub config: Config,
+    /// Whether this process is a Lambda function.
+    pub on_lambda: bool,
+}
+
+impl Settings {
+    /// Reads the environment.
+    #[expect(clippy::disallowed_methods, reason = "this is the edge that reads the environment")]
+    pub fn from_environment() -> anyhow::Result<Self> {
+        let url =
+            std::env::var("LOGBARN_STORE").context("LOGBARN_STORE is not set: give a store, such as s3://bucket")?;
+        let url: StoreUrl = url.parse().context("LOGBARN_STORE")?;
+        let config = std::env::var("LOGBARN_CONFIG").unwrap_or_default();
+        let config = Config::from_yaml(&yaml(&config)?).context("LOGBARN_CONFIG")?;
+        for notice in &config.notices {
+            tracing::warn!("{notice}");
+        }
+        let aws = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
+        let store = Store::open(&url, aws).context("LOGBARN_STORE")?;
+        Ok(Settings { store, config, on_lambda: std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() })
+    }
+}
+
+/// The YAML itself has a colon and perhaps line breaks; a path is read.
+fn yaml(text: &str) -> anyhow::Result<String> {
+    if text.is_empty() || text.contains('\n') || text.contains(": ") {
+        return Ok(text.to_owned());
+    }
+    std::fs::read_to_string(text).with_context(|| format!("LOGBARN_CONFIG: cannot read {text}"))
+}
+
+/// The time now, nanoseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "this is the edge that asks the clock")]
+pub fn now_ns() -> i64 {
+    // A clock before 1970 is no clock.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

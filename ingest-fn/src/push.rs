@@ -1,0 +1,195 @@
+//! `POST /loki/api/v1/push` and its two siblings: one request from headers to answer.
+//!
+//! In: an HTTP request. Out: 204 once everything accepted is stored, or Loki's status and text. Decoding and packing run on
+//! blocking threads, a few at a time.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use loki_api::otlp::Logs;
+use loki_api::push::{self, PushRequest};
+use model::TenantId;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::Ingest;
+use crate::accept::{Accepted, Judge};
+use crate::body::Encoding;
+use crate::commit::CommitError;
+use crate::error::PushError;
+
+/// The header by which the collector names a batch: 32 hexadecimal digits, a function of agent, file and offsets.
+pub const BATCH_HEADER: &str = "x-logbarn-batch";
+const TENANT_HEADER: &str = "x-scope-orgid";
+
+/// The shape of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    LegacyJson,
+    Protobuf,
+    OtlpJson,
+    OtlpProtobuf,
+}
+
+/// What the headers say of a body.
+#[derive(Debug, Clone, Copy)]
+struct Wire {
+    format: Format,
+    encoding: Encoding,
+    /// The collector's name for the batch.
+    batch_id: Option<u128>,
+}
+
+/// JSON of today, or protobuf.
+pub(crate) async fn push(State(ingest): State<Ingest>, request: Request) -> Response {
+    let answer = ingest.timed("/loki/api/v1/push", handle(&ingest, request, |headers| wire(headers, Format::Json)));
+    answer.await.map_or_else(PushError::into_response, IntoResponse::into_response)
+}
+
+/// JSON of the first days, or protobuf.
+pub(crate) async fn legacy_push(State(ingest): State<Ingest>, request: Request) -> Response {
+    let answer = ingest.timed("/api/prom/push", handle(&ingest, request, |headers| wire(headers, Format::LegacyJson)));
+    answer.await.map_or_else(PushError::into_response, IntoResponse::into_response)
+}
+
+/// OpenTelemetry's logs.
+pub(crate) async fn otlp(State(ingest): State<Ingest>, request: Request) -> Response {
+    let answer = ingest.timed("/otlp/v1/logs", handle(&ingest, request, otlp_wire));
+    answer.await.map_or_else(PushError::into_otlp_response, IntoResponse::into_response)
+}
+
+async fn handle(
+    ingest: &Ingest,
+    request: Request,
+    wire: impl FnOnce(&HeaderMap) -> Result<Wire, PushError>,
+) -> Result<StatusCode, PushError> {
+    let (parts, body) = request.into_parts();
+    let tenant = ingest.tenant(&parts.headers)?;
+    let wire = wire(&parts.headers)?;
+    if let Some((status, text)) = ingest.blocked(&tenant) {
+        return if status == StatusCode::OK { Ok(status) } else { Err(PushError::Refused(status, text)) };
+    }
+    let body = ingest.bodies.read(body, ingest.config.distributor.max_recv_msg_size).await?;
+    let accepted = ingest.judge(&tenant, wire, body.bytes.clone()).await?;
+    drop(body);
+    ingest.metrics.count_push(&tenant, accepted.lines_received, accepted.bytes_received, &accepted.refusals);
+    if accepted.batch.rows() > 0 {
+        ingest.committer.commit(&tenant, accepted.batch).await?;
+    }
+    match accepted.refusals.answer() {
+        Some((status, text)) => Err(PushError::Refused(status, text)),
+        None => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+impl Ingest {
+    /// The tenant of a request.
+    fn tenant(&self, headers: &HeaderMap) -> Result<TenantId, PushError> {
+        if !self.config.auth_enabled {
+            return Ok(TenantId::single());
+        }
+        let id = header(headers, TENANT_HEADER);
+        if id.contains('|') {
+            return Err(PushError::ManyTenants);
+        }
+        Ok(TenantId::new(id)?)
+    }
+
+    /// Decodes and judges a body on a blocking thread, when it is its turn.
+    async fn judge(&self, tenant: &TenantId, wire: Wire, body: Bytes) -> Result<Accepted, PushError> {
+        let died = |why: String| PushError::Commit(CommitError::Packing(why));
+        let turn = Arc::clone(&self.decode_turns).acquire_owned().await.map_err(|e| died(e.to_string()))?;
+        let (ingest, tenant) = (self.clone(), tenant.clone());
+        let judged = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            ingest.judge_body(&tenant, wire, body)
+        });
+        judged.await.map_err(|e| died(e.to_string()))?
+    }
+
+    fn judge_body(&self, tenant: &TenantId, wire: Wire, body: Bytes) -> Result<Accepted, PushError> {
+        let bytes_max = self.config.distributor.max_decompressed_size;
+        let body = wire.encoding.decode(body, bytes_max)?;
+        match wire.format {
+            Format::Json => self.judge_request(tenant, wire, &body, &push::decode_json(&body)?),
+            Format::LegacyJson => self.judge_request(tenant, wire, &body, &push::decode_legacy_json(&body)?),
+            Format::Protobuf => {
+                let body = push::unsnap(&body, bytes_max)?;
+                self.judge_request(tenant, wire, &body, &push::decode_protobuf(&body)?)
+            }
+            Format::OtlpJson => self.judge_request(tenant, wire, &body, &Logs::decode_json(&body)?.streams()?),
+            Format::OtlpProtobuf => self.judge_request(tenant, wire, &body, &Logs::decode_protobuf(&body)?.streams()?),
+        }
+    }
+
+    fn judge_request(
+        &self,
+        tenant: &TenantId,
+        wire: Wire,
+        body: &[u8],
+        request: &PushRequest<'_>,
+    ) -> Result<Accepted, PushError> {
+        if request.streams.is_empty() {
+            return Err(PushError::Nothing);
+        }
+        let id = wire.batch_id.unwrap_or_else(|| xxh3_128(body));
+        let judge = Judge { tenant, limits: &self.config.limits_config, now_ns: (self.now)() };
+        let rates = self.rates.of(tenant, judge.limits, judge.now_ns);
+        Ok(judge.judge(request, id, body.len(), &rates))
+    }
+
+    /// Whether the tenant may not push at all for now.
+    fn blocked(&self, tenant: &TenantId) -> Option<(StatusCode, String)> {
+        let limits = &self.config.limits_config;
+        let until: jiff::Timestamp = limits.block_ingestion_until.parse().ok()?;
+        let status = limits.block_ingestion_status_code;
+        let text = || format!("ingestion blocked for user '{tenant}' until '{until}' with status code '{status}'");
+        (i128::from((self.now)()) < until.as_nanosecond())
+            .then(|| (StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN), text()))
+    }
+}
+
+/// A header's value; an absent or unreadable one is empty.
+fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
+}
+
+/// Loki's rule: JSON is JSON, every other type is snappy protobuf, no type at all is an error.
+fn wire(headers: &HeaderMap, json: Format) -> Result<Wire, PushError> {
+    let content_type = header(headers, CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+    let format = match content_type {
+        "" => return Err(PushError::Header("mime: no media type".to_owned())),
+        text if text.eq_ignore_ascii_case("application/json") => json,
+        _ => Format::Protobuf,
+    };
+    let encoding = header(headers, CONTENT_ENCODING);
+    let not_supported = || PushError::Header(format!("Content-Encoding {} not supported", model::quote(encoding)));
+    Ok(Wire { format, encoding: Encoding::of(encoding).ok_or_else(not_supported)?, batch_id: batch_id(headers) })
+}
+
+/// OTLP's rule: the type is exactly one of two.
+fn otlp_wire(headers: &HeaderMap) -> Result<Wire, PushError> {
+    let format = match header(headers, CONTENT_TYPE) {
+        "application/json" => Format::OtlpJson,
+        "application/x-protobuf" => Format::OtlpProtobuf,
+        other => return Err(PushError::Header(format!("content type: {other} is not supported"))),
+    };
+    let encoding = match header(headers, CONTENT_ENCODING) {
+        "" => Encoding::Plain,
+        "gzip" => Encoding::Gzip,
+        other => {
+            return Err(PushError::Header(format!("unsupported content encoding {other}: only gzip is supported")));
+        }
+    };
+    Ok(Wire { format, encoding, batch_id: batch_id(headers) })
+}
+
+/// The collector's name for the batch, if it is one.
+fn batch_id(headers: &HeaderMap) -> Option<u128> {
+    let text = header(headers, BATCH_HEADER);
+    (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
