@@ -19,9 +19,6 @@ mod pattern_text;
 mod regexp;
 mod unpack;
 
-#[cfg(test)]
-mod tests;
-
 pub use line_filter::LineFilter;
 
 use crate::Error;
