@@ -42,7 +42,7 @@ impl Pipeline {
         let mut leading = Vec::new();
         let mut rest = Vec::new();
         for stage in reorder(stages) {
-            match Stage::new(stage).map_err(|error| name_stage(stage, error))? {
+            match Stage::new(stage)? {
                 Stage::LineFilter(filter) if rest.is_empty() => leading.push(filter),
                 stage if skips_parsers && stage.is_parser() => {}
                 stage => rest.push(stage),
@@ -140,14 +140,6 @@ impl<'a> Processed<'a> {
             metadata: self.labels.category(Category::Metadata),
             parsed: self.labels.category(Category::Parsed),
         }
-    }
-}
-
-/// Says which stage is wrong, as Loki does; the parsers name themselves.
-fn name_stage(stage: &ast::Stage, error: Error) -> Error {
-    match stage {
-        ast::Stage::Regexp(_) | ast::Stage::Pattern(_) => error,
-        _ => Error::invalid(format!("stage '{stage}' : {}", error.text())),
     }
 }
 

@@ -88,7 +88,15 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    /// Compiles a stage. The error says which one is wrong, as Loki's does; the parsers name themselves.
     pub(crate) fn new(stage: &ast::Stage) -> Result<Self, Error> {
+        Self::compile(stage).map_err(|error| match stage {
+            ast::Stage::Regexp(_) | ast::Stage::Pattern(_) => error,
+            _ => Error::invalid(format!("stage '{stage}' : {}", error.text())),
+        })
+    }
+
+    fn compile(stage: &ast::Stage) -> Result<Self, Error> {
         Ok(match stage {
             ast::Stage::LineFilter(filter) => Stage::LineFilter(LineFilter::new(filter)?),
             ast::Stage::Json(paths) if paths.is_empty() => Stage::Json,
