@@ -1,1 +1,104 @@
 //! Answers LogQL over the Loki HTTP API.
+//!
+//! `router` is all that a server or a function needs: requests in, Loki's JSON or Loki's plain-text errors out. What a
+//! query means is the engine's; how its answer looks is `loki_api`'s; here are paths, headers and status codes.
+
+pub mod config;
+mod error;
+mod metrics;
+mod request;
+mod routes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, StatusCode, header};
+use axum::middleware;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get};
+use engine::{Engine, EngineSettings};
+use loki_api::config::Config;
+use prometheus_client::registry::Registry;
+use store::Store;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
+
+/// The query side of one process. Cloning copies a pointer.
+#[derive(Clone)]
+pub struct Query(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    config: Arc<Config>,
+    metrics: metrics::Metrics,
+}
+
+impl Query {
+    /// Answers from this store, within the limits of this configuration.
+    pub fn new(store: Store, config: Arc<Config>) -> Self {
+        let settings = EngineSettings {
+            query_memory_bytes_max: usize::try_from(config.logbarn.query_memory_max).unwrap_or(usize::MAX),
+            footer_cache_bytes_max: usize::try_from(config.logbarn.cache_memory_max).unwrap_or(usize::MAX),
+            ..EngineSettings::default()
+        };
+        Query(Arc::new(Inner { engine: Engine::new(store, settings), config, metrics: metrics::Metrics::default() }))
+    }
+
+    /// Adds this side's metrics to a registry; whoever serves several sides from one process has one registry.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.0.metrics.register(registry);
+    }
+}
+
+/// Everything that a query function serves on its own: the API, `/ready` and `/metrics`.
+pub fn router(query: Query) -> Router {
+    let mut registry = Registry::default();
+    query.register_metrics(&mut registry);
+    let registry = Arc::new(registry);
+    api_router(query)
+        .route("/ready", get(|| async { "ready\n" }))
+        .route("/metrics", get(move || async move { metrics::exposition(&registry) }))
+        .fallback(not_found)
+}
+
+/// The Loki read API alone, for a process that serves other sides too.
+pub fn api_router(query: Query) -> Router {
+    Router::new()
+        .route("/loki/api/v1/query", asked(routes::query::instant))
+        .route("/loki/api/v1/query_range", asked(routes::query::range))
+        .route("/loki/api/v1/labels", asked(routes::labels::names))
+        .route("/loki/api/v1/label", asked(routes::labels::names))
+        .route("/loki/api/v1/label/{name}/values", asked(routes::labels::values))
+        .route("/loki/api/v1/series", asked(routes::labels::series))
+        .route("/loki/api/v1/format_query", asked(routes::status::format_query))
+        .route("/loki/api/v1/status/buildinfo", get(routes::status::build_info))
+        .layer(middleware::from_fn_with_state(query.clone(), metrics::measure))
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_BYTES_MIN).and(is_success)))
+        .with_state(query)
+}
+
+/// Smaller answers are sent as they are.
+const COMPRESS_BYTES_MIN: u64 = 512;
+
+/// Loki takes each question as GET and as POST.
+fn asked<H, T>(handler: H) -> MethodRouter<Query>
+where
+    H: axum::handler::Handler<T, Query> + Clone,
+    T: 'static,
+{
+    axum::routing::on(axum::routing::MethodFilter::GET.or(axum::routing::MethodFilter::POST), handler)
+}
+
+/// Grafana replaces the body of an error but keeps its headers, so errors are never compressed.
+fn is_success(
+    status: StatusCode,
+    _: axum::http::Version,
+    _: &axum::http::HeaderMap,
+    _: &axum::http::Extensions,
+) -> bool {
+    status.is_success()
+}
+
+async fn not_found(_: Method) -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, error::PLAIN_TEXT)], "404 page not found\n")
+}

@@ -10,7 +10,7 @@ pub enum Error {
     #[error("{0}")]
     Limit(String),
     /// The store did not answer: ask again.
-    #[error("the store is unavailable: {0}")]
+    #[error("{0}")]
     Unavailable(String),
     /// An object is broken: somebody must look.
     #[error("object {key} is corrupt: {why}")]
@@ -39,6 +39,17 @@ impl From<logql::Error> for Error {
         match error.kind() {
             logql::Kind::Limit => Error::Limit(error.to_string()),
             _ => Error::Invalid(error.to_string()),
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Corrupt { key, why } => Error::Corrupt { key, why },
+            store::Error::NotFound { key } => Error::Corrupt { key, why: "it is listed, but not there".to_owned() },
+            store::Error::Invalid { why } => Error::Internal(why),
+            store::Error::Unavailable { .. } | store::Error::Full { .. } => Error::Unavailable(error.to_string()),
         }
     }
 }

@@ -1,10 +1,220 @@
 //! Plan, prune, scan, compute: a LogQL query over stored segments.
+//!
+//! In: a request and a store. Out: a value and what it cost. A query is parsed once; its time range chooses segments,
+//! their footers choose streams and blocks, filters prove blocks empty, and what is left is read column by column and
+//! computed block by block. Nothing grows with the data: results and blocks under way have a budget.
 
 mod error;
-pub mod needles;
 mod request;
 mod settings;
 
+pub mod needles;
+mod plan;
+
+mod budget;
+mod footers;
+mod prune;
+mod reader;
+
+#[expect(dead_code, reason = "metric queries use the rest once samples can be taken")]
+mod duplicates;
+mod rows;
+mod scan;
+
+mod labels;
+mod logs;
+mod newest;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use logql::ast::{Expr, LogExpr, MetricExpr};
+use logql::eval::Steps;
+use model::{Labels, LogEntry, TimeRange, Value};
+use store::Store;
+
 pub use error::Error;
+pub use footers::OpenSegment;
+pub use plan::{Plan, PlannedBlock, PlannedRun, PlannedSegment, Skip};
 pub use request::{Answer, Direction, LabelsRequest, Limits, QueryRequest, When};
 pub use settings::EngineSettings;
+
+use footers::Footers;
+use reader::Reader;
+use scan::Scan;
+
+/// Answers queries over one store. Cloning copies a pointer.
+#[derive(Clone)]
+pub struct Engine {
+    store: Store,
+    settings: EngineSettings,
+    footers: Arc<Footers>,
+}
+
+impl Engine {
+    /// An engine over a store.
+    pub fn new(store: Store, settings: EngineSettings) -> Self {
+        let footers = Arc::new(Footers::new(settings.footer_cache_bytes_max));
+        Engine { store, settings, footers }
+    }
+
+    /// Answers a LogQL query. Dropping the future ends its work.
+    pub async fn query(&self, request: QueryRequest) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let expr = logql::parse(&request.query)?;
+        let reader = self.reader();
+        let (scan, _cancel) = Scan::new(reader.clone());
+        let answering = async {
+            match &expr {
+                Expr::Log(log) => log_query(log, &request, &scan).await,
+                Expr::Metric(metric) => metric_query(metric, &request, &scan).await,
+            }
+        };
+        let timeout = request.limits.query_timeout;
+        let (value, warnings) = match timeout.is_zero() {
+            true => answering.await?,
+            false => tokio::time::timeout(timeout, answering).await.map_err(|_| Error::Timeout)??,
+        };
+        let mut stats = reader.stats();
+        stats.entries_returned = if let Value::Entries(entries) = &value { entries.len() as u64 } else { 0 };
+        stats.exec_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Ok(Answer { value, stats, warnings })
+    }
+
+    /// The names of all labels, sorted.
+    pub async fn labels(&self, request: LabelsRequest) -> Result<Vec<String>, Error> {
+        let series = labels::series(&request, &self.reader()).await?;
+        let names: BTreeSet<&str> = series.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The values of one label, sorted.
+    pub async fn label_values(&self, name: &str, request: LabelsRequest) -> Result<Vec<String>, Error> {
+        let series = labels::series(&request, &self.reader()).await?;
+        let values: BTreeSet<&str> = series.iter().filter_map(|labels| labels.get(name)).collect();
+        Ok(values.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The label sets of all streams, sorted.
+    pub async fn series(&self, request: LabelsRequest) -> Result<Vec<Labels>, Error> {
+        Ok(labels::series(&request, &self.reader()).await?.into_iter().collect())
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::new(self.store.metered(), self.footers.clone(), self.settings.clone())
+    }
+}
+
+/// Prints a query in its usual form.
+pub fn format_query(query: &str) -> Result<String, Error> {
+    Ok(logql::pretty(&logql::parse(query)?))
+}
+
+type ValueAndWarnings = (Value, Vec<String>);
+
+async fn log_query(expr: &LogExpr, request: &QueryRequest, scan: &Scan) -> Result<ValueAndWarnings, Error> {
+    let When::Range { start_ns, end_ns, interval_ns, .. } = request.when else {
+        return Err(Error::Invalid(
+            "log queries are not supported as an instant query type, please change your query to a range query type"
+                .to_owned(),
+        ));
+    };
+    let most = request.limits.max_entries_limit_per_query;
+    if most > 0 && request.limit > most {
+        let asked = request.limit;
+        return Err(Error::Limit(format!(
+            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({asked} > {most})"
+        )));
+    }
+    let query = logs::LogQuery::new(expr, request.direction, request.limit)?;
+    let range = range(start_ns, end_ns)?;
+    let entries = if interval_ns > 0 {
+        thinned(&query, request, scan, range, interval_ns).await?
+    } else {
+        query.run(scan, &request.tenant, range).await?
+    };
+    Ok((Value::Entries(entries), Vec::new()))
+}
+
+/// Entries at least an interval apart. Loki splits the range first, takes the first `limit` entries of each part and thins
+/// only those, so that a short interval over many entries gives few; so do we.
+async fn thinned(
+    query: &logs::LogQuery,
+    request: &QueryRequest,
+    scan: &Scan,
+    range: TimeRange,
+    interval_ns: i64,
+) -> Result<Vec<LogEntry>, Error> {
+    let mut entries = Vec::new();
+    for part in split(range, request) {
+        let found = query.run(scan, &request.tenant, part).await?;
+        entries.extend(logs::thin(found, interval_ns));
+        if entries.len() >= request.limit {
+            entries.truncate(request.limit);
+            break;
+        }
+    }
+    Ok(entries)
+}
+
+/// Cuts a range at the multiples of the split interval, in the order asked.
+fn split(range: TimeRange, request: &QueryRequest) -> Vec<TimeRange> {
+    let interval_ns = i64::try_from(request.limits.split_queries_by_interval.as_nanos()).unwrap_or(i64::MAX);
+    let mut parts = Vec::new();
+    let mut from = range.start_ns();
+    while interval_ns > 0 && from < range.end_ns() {
+        let next = from.saturating_sub(from.rem_euclid(interval_ns)).saturating_add(interval_ns).min(range.end_ns());
+        parts.extend(TimeRange::new(from, next));
+        from = next;
+    }
+    if parts.is_empty() {
+        parts.push(range);
+    }
+    if request.direction == Direction::Backward {
+        parts.reverse();
+    }
+    parts
+}
+
+async fn metric_query(expr: &MetricExpr, request: &QueryRequest, scan: &Scan) -> Result<ValueAndWarnings, Error> {
+    let steps = match request.when {
+        When::Instant { time_ns } => Steps::instant(time_ns),
+        When::Range { start_ns, end_ns, step_ns, .. } if request.limits.split_queries_by_interval.is_zero() => {
+            Steps { start_ns, end_ns, step_ns }
+        }
+        When::Range { start_ns, end_ns, step_ns, .. } => Steps::aligned(start_ns, end_ns, step_ns),
+    };
+    if !logql::eval::leaves(expr).is_empty() {
+        return Err(Error::Internal("metric queries over logs are not answered yet".to_owned()));
+    }
+    let _ = scan;
+    let evaluated = logql::eval::evaluate(expr, steps, Vec::new())?;
+    let (most, found) = (request.limits.max_query_series, evaluated.series_count());
+    let too_many = most > 0 && found > most;
+    let reached = format!("maximum number of series ({most}) reached for a single query");
+    if too_many && !request.partial_series {
+        return Err(Error::Limit(format!(
+            "{reached}; consider reducing query cardinality by adding more specific stream selectors, reducing the time \
+             range, or aggregating results with functions like sum(), count() or topk()"
+        )));
+    }
+    let mut value = match request.when {
+        When::Instant { .. } => evaluated.into_instant(),
+        When::Range { .. } => evaluated.into_range(),
+    };
+    if !too_many {
+        return Ok((value, Vec::new()));
+    }
+    match &mut value {
+        Value::Matrix(series) => series.truncate(most),
+        Value::Vector(samples) => samples.truncate(most),
+        Value::Entries(_) | Value::Scalar(_) => {}
+    }
+    Ok((value, vec![format!("{reached}; returning partial results")]))
+}
+
+fn range(start_ns: i64, end_ns: i64) -> Result<TimeRange, Error> {
+    TimeRange::new(start_ns, end_ns)
+        .map_err(|_| Error::Invalid("end timestamp must not be before or equal to start time".to_owned()))
+}

@@ -154,10 +154,8 @@ fn is_token_char(c: char) -> bool {
 
 /// What a regular expression cannot do without. One that cannot be understood asks for nothing.
 fn of_regex(pattern: &str) -> Need {
-    match regex_syntax::parse(pattern) {
-        Ok(hir) => of_hir(&hir, 0),
-        Err(_) => Need::Nothing,
-    }
+    let parsed = logql::regexp::translate(pattern).ok().and_then(|translated| regex_syntax::parse(&translated).ok());
+    parsed.map_or(Need::Nothing, |hir| of_hir(&hir, 0))
 }
 
 fn of_hir(hir: &Hir, depth: usize) -> Need {
@@ -357,6 +355,7 @@ mod tests {
         check(r" 50[034] ", "(500|503|504)");
         check(r" 5\d\d ", "nothing");
         check(r" a\B b ", "b");
+        check(r" [[a]] b ", "(b|(a b))");
         check("(", "nothing");
     }
 

@@ -61,10 +61,6 @@ pub struct Limits {
     pub max_query_series: usize,
     /// Largest `limit` of a log query.
     pub max_entries_limit_per_query: usize,
-    /// Longest time range.
-    pub max_query_length: Duration,
-    /// Longest window of a range aggregation.
-    pub max_query_range: Duration,
     /// Longest time to answer.
     pub query_timeout: Duration,
     /// If not zero, metric queries are evaluated at multiples of their step, as Loki does when it splits.
@@ -76,8 +72,6 @@ impl Default for Limits {
         Limits {
             max_query_series: 500,
             max_entries_limit_per_query: 5000,
-            max_query_length: Duration::from_secs(721 * 3600),
-            max_query_range: Duration::ZERO,
             query_timeout: Duration::from_secs(60),
             split_queries_by_interval: Duration::from_secs(3600),
         }

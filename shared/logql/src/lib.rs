@@ -14,7 +14,7 @@ mod print;
 pub mod labels;
 pub mod matcher;
 pub mod pipeline;
-mod regexp;
+pub mod regexp;
 mod stage;
 pub mod template;
 

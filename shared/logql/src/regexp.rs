@@ -48,8 +48,8 @@ enum Before {
     Repetition(usize),
 }
 
-/// Rewrites the expression into the crate's syntax.
-fn translate(pattern: &str) -> Result<String, String> {
+/// Rewrites the expression into the syntax of the regex crate.
+pub fn translate(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len());
     let (mut at, mut open, mut before) = (0, 0u32, Before::Nothing);
     while let Some(c) = pattern[at..].chars().next() {

@@ -31,7 +31,7 @@ impl Numbers {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -41,7 +41,7 @@ impl Numbers {
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.draw() % bound.max(1)
     }
 
     /// One of the choices.
@@ -82,7 +82,7 @@ fn stream(index: usize) -> Stream {
 
 fn entry(numbers: &mut Numbers, which: usize, timestamp_ns: i64) -> Entry {
     let (level, path, status) = (numbers.pick(LEVELS), numbers.pick(PATHS), numbers.pick(STATUSES));
-    let (took_ms, bytes, id) = (numbers.below(2_000), numbers.below(50_000), numbers.next());
+    let (took_ms, bytes, id) = (numbers.below(2_000), numbers.below(50_000), numbers.draw());
     let line = match which % 4 {
         0 => format!(
             r#"{{"level":"{level}","msg":"request served","path":"{path}","status":{status},"took_ms":{took_ms},"bytes":{bytes}}}"#
@@ -96,7 +96,7 @@ fn entry(numbers: &mut Numbers, which: usize, timestamp_ns: i64) -> Entry {
         ),
         _ => format!("worker[{}]: {level}: job {:016x} took {took_ms} ms", id % 5_000, id),
     };
-    let trace_id = format!("{id:016x}{:016x}", numbers.next());
+    let trace_id = format!("{id:016x}{:016x}", numbers.draw());
     Entry {
         timestamp_ns,
         line,

@@ -1,0 +1,14 @@
+//! One file for each group of questions, in the order in which Grafana asks them.
+
+pub(crate) mod labels;
+pub(crate) mod query;
+pub(crate) mod status;
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use loki_api::response::CONTENT_TYPE;
+
+/// A JSON answer.
+fn json(body: String) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()
+}

@@ -1,0 +1,211 @@
+//! Log queries: the first entries in the order asked, and no block more than they need.
+//!
+//! In: a selector with its pipeline and a time range. Out: at most `limit` entries. Segments are walked in waves from the
+//! end that comes first; once the limit is reached and nothing further can be better, the walk ends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use logql::ast::LogExpr;
+use logql::matcher::Selector;
+use logql::pipeline::Pipeline;
+use model::{LogEntry, TenantId, TimeRange};
+use store::SegmentRef;
+
+use crate::duplicates::identity;
+use crate::footers::OpenSegment;
+use crate::needles::{self, Need};
+use crate::newest::{Found, Newest, Rank};
+use crate::plan::{Plan, PlannedBlock, PlannedRun};
+use crate::prune::prune;
+use crate::reader::at_once;
+use crate::rows::{Columns, Metadata, Rows};
+use crate::scan::Scan;
+use crate::{Direction, Error};
+
+/// Segments of the first wave; each wave is twice as large as the one before.
+const WAVE_SEGMENTS_MIN: usize = 4;
+/// Segments of the largest wave.
+const WAVE_SEGMENTS_MAX: usize = 256;
+/// Rows between two looks at whether anyone still waits.
+const CHECK_ROWS: usize = 4096;
+
+/// A log query made ready.
+pub(crate) struct LogQuery {
+    selector: Selector,
+    need: Need,
+    pipeline: Arc<Pipeline>,
+    direction: Direction,
+    limit: usize,
+}
+
+/// What a block's worker needs to know.
+struct Work {
+    scan: Scan,
+    pipeline: Arc<Pipeline>,
+    range: TimeRange,
+    direction: Direction,
+    limit: usize,
+    segment: usize,
+    block: usize,
+    runs: Vec<PlannedRun>,
+    bar: Option<Rank>,
+}
+
+impl LogQuery {
+    pub(crate) fn new(expr: &LogExpr, direction: Direction, limit: usize) -> Result<Self, Error> {
+        Ok(LogQuery {
+            selector: Selector::new(&expr.selector)?,
+            need: needles::of_pipeline(&expr.pipeline),
+            pipeline: Arc::new(Pipeline::new(&expr.pipeline)?),
+            direction,
+            limit,
+        })
+    }
+
+    /// The entries of a time range, in order.
+    pub(crate) async fn run(&self, scan: &Scan, tenant: &TenantId, range: TimeRange) -> Result<Vec<LogEntry>, Error> {
+        let newest = Mutex::new(Newest::new(self.limit));
+        let segments = scan.reader().segments(tenant, range).await?;
+        let mut left: Vec<(usize, SegmentRef)> = segments.into_iter().enumerate().collect();
+        // The next segment stands last.
+        match self.direction {
+            Direction::Backward => left.sort_by_key(|(_, segment)| segment.max_ts),
+            Direction::Forward => left.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.min_ts)),
+        }
+        let mut wave_segments = WAVE_SEGMENTS_MIN;
+        while let Some((_, next)) = left.last() {
+            if self.is_beyond(&newest, next.min_ts, next.max_ts) {
+                break;
+            }
+            let wave = left.split_off(left.len().saturating_sub(wave_segments));
+            wave_segments = (wave_segments * 2).min(WAVE_SEGMENTS_MAX);
+            self.run_wave(scan, range, wave, &newest).await?;
+        }
+        let newest = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
+        scan.reader().count(|stats| stats.duplicates += newest.duplicates());
+        Ok(newest.into_entries())
+    }
+
+    async fn run_wave(
+        &self,
+        scan: &Scan,
+        range: TimeRange,
+        wave: Vec<(usize, SegmentRef)>,
+        newest: &Mutex<Newest>,
+    ) -> Result<(), Error> {
+        let (places, segments): (Vec<usize>, Vec<SegmentRef>) = wave.into_iter().unzip();
+        let opened = scan.reader().open(segments).await?;
+        let mut plan = Plan::new(&self.selector, range, self.need.clone(), opened);
+        prune(&mut plan, scan.reader()).await?;
+        scan.reader().count(|stats| stats.streams = stats.streams.max(plan.streams().len() as u64));
+        let mut blocks: Vec<(usize, &Arc<OpenSegment>, &PlannedBlock)> = Vec::new();
+        for (segment, place) in plan.segments.iter().zip(&places) {
+            let read = segment.blocks.iter().filter(|block| block.skipped.is_none());
+            blocks.extend(read.map(|block| (*place, &segment.opened, block)));
+        }
+        match self.direction {
+            Direction::Backward => blocks.sort_by_key(|(_, _, block)| std::cmp::Reverse(block.max_ts())),
+            Direction::Forward => blocks.sort_by_key(|(_, _, block)| block.min_ts()),
+        }
+        let work =
+            blocks.into_iter().map(|(place, opened, block)| self.run_block(scan, range, place, opened, block, newest));
+        at_once(scan.blocks_concurrency(), work.collect()).await?;
+        Ok(())
+    }
+
+    async fn run_block(
+        &self,
+        scan: &Scan,
+        range: TimeRange,
+        place: usize,
+        opened: &Arc<OpenSegment>,
+        block: &PlannedBlock,
+        newest: &Mutex<Newest>,
+    ) -> Result<(), Error> {
+        if self.is_beyond(newest, block.min_ts(), block.max_ts()) {
+            return Ok(());
+        }
+        let work = Work {
+            scan: scan.clone(),
+            pipeline: self.pipeline.clone(),
+            range,
+            direction: self.direction,
+            limit: self.limit,
+            segment: place,
+            block: block.index,
+            runs: block.runs.clone(),
+            bar: lock(newest).bar(),
+        };
+        let found = scan.block(opened.clone(), block.index, &Columns::all(), move |rows| work.run(rows)).await?;
+        scan.reader().count(|stats| stats.blocks_read += 1);
+        let mut newest = lock(newest);
+        newest.merge(found);
+        scan.budget().check_results(newest.memory_bytes())
+    }
+
+    /// Whether there are enough entries, all of them before any of these times.
+    fn is_beyond(&self, newest: &Mutex<Newest>, min_ts: i64, max_ts: i64) -> bool {
+        let best = match self.direction {
+            Direction::Forward => Rank::first_at(self.direction, min_ts),
+            Direction::Backward => Rank::first_at(self.direction, max_ts),
+        };
+        lock(newest).bar().is_some_and(|bar| bar < best)
+    }
+}
+
+fn lock(newest: &Mutex<Newest>) -> std::sync::MutexGuard<'_, Newest> {
+    newest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Work {
+    fn run(self, rows: &Rows) -> Result<Newest, Error> {
+        let mut newest = Newest::new(self.limit);
+        let (mut lines, mut line_bytes, mut passed) = (0u64, 0u64, 0u64);
+        for run in &self.runs {
+            let mut pipeline = self.pipeline.for_stream(&run.stream);
+            let stream_hash = run.stream.stable_hash();
+            let mut metadata = Metadata::new();
+            let chosen = rows.in_time(run.first_row, run.rows, self.range);
+            for step in 0..chosen.len() {
+                if step % CHECK_ROWS == CHECK_ROWS - 1 {
+                    self.scan.check()?;
+                }
+                let row = match self.direction {
+                    Direction::Forward => chosen.start + step,
+                    Direction::Backward => chosen.end - 1 - step,
+                };
+                let entry = rows.entry(row, &mut metadata);
+                let rank = Rank::new(self.direction, entry.timestamp_ns, stream_hash, [self.segment, self.block, row]);
+                // Rows come in order: what follows is further behind.
+                if [self.bar, newest.bar()].iter().flatten().any(|bar| *bar < rank) {
+                    break;
+                }
+                lines += 1;
+                line_bytes += entry.line.len() as u64;
+                let Some(processed) = pipeline.process(entry) else { continue };
+                passed += 1;
+                let identity = identity(stream_hash, entry);
+                newest.offer(Found { rank, identity, entry: processed.to_log_entry() });
+            }
+        }
+        self.scan.reader().count(|stats| {
+            stats.lines += lines;
+            stats.line_bytes += line_bytes;
+            stats.post_filter_lines += passed;
+        });
+        Ok(newest)
+    }
+}
+
+/// Thins entries: each is at least `interval_ns` away from the one that was kept before.
+pub(crate) fn thin(entries: Vec<LogEntry>, interval_ns: i64) -> Vec<LogEntry> {
+    let mut last: Option<i64> = None;
+    let mut far = |entry: &LogEntry| {
+        let keep = last.is_none_or(|last| last.abs_diff(entry.timestamp_ns) >= interval_ns.unsigned_abs());
+        if keep {
+            last = Some(entry.timestamp_ns);
+        }
+        keep
+    };
+    entries.into_iter().filter(|entry| far(entry)).collect()
+}

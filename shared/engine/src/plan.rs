@@ -1,0 +1,139 @@
+//! Chooses what a query must read.
+//!
+//! In: a selector, a time range, what a match needs, and opened segments. Out: blocks with the runs of the chosen
+//! streams, and why the others were skipped. May keep a block that turns out empty; never drops one that matches.
+
+use std::fmt;
+use std::sync::Arc;
+
+use logql::matcher::Selector;
+use model::{Labels, TimeRange};
+
+use crate::footers::OpenSegment;
+use crate::needles::Need;
+
+/// What to read, and what not.
+#[derive(Debug)]
+pub struct Plan {
+    /// When.
+    pub range: TimeRange,
+    /// What a match needs.
+    pub need: Need,
+    /// The segments that overlap the range, in the order of the store's listing.
+    pub segments: Vec<PlannedSegment>,
+}
+
+/// One segment of a plan.
+#[derive(Debug)]
+pub struct PlannedSegment {
+    /// The segment.
+    pub opened: Arc<OpenSegment>,
+    /// Blocks with entries of chosen streams in the range.
+    pub blocks: Vec<PlannedBlock>,
+}
+
+/// One block of a plan.
+#[derive(Debug)]
+pub struct PlannedBlock {
+    /// Its place in the segment.
+    pub index: usize,
+    /// The rows of chosen streams.
+    pub runs: Vec<PlannedRun>,
+    /// Why it is not read, if it is not.
+    pub skipped: Option<Skip>,
+}
+
+/// Rows of one stream.
+#[derive(Debug, Clone)]
+pub struct PlannedRun {
+    /// The stream.
+    pub stream: Labels,
+    /// First row.
+    pub first_row: u32,
+    /// How many.
+    pub rows: u32,
+    /// Time of the first.
+    pub min_ts: i64,
+    /// Time of the last.
+    pub max_ts: i64,
+}
+
+/// Why a block is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// The segment's filter knows no match.
+    SegmentFilter,
+    /// The block's filter knows no match.
+    BlockFilter,
+}
+
+impl Plan {
+    /// Chooses streams by selector and blocks by time; filters come later.
+    pub(crate) fn new(selector: &Selector, range: TimeRange, need: Need, opened: Vec<Arc<OpenSegment>>) -> Self {
+        let segments = opened.into_iter().map(|opened| plan_segment(selector, range, opened)).collect();
+        Plan { range, need, segments }
+    }
+
+    /// How many blocks were skipped for a reason.
+    pub fn skipped(&self, why: Skip) -> usize {
+        self.segments.iter().flat_map(|segment| &segment.blocks).filter(|block| block.skipped == Some(why)).count()
+    }
+
+    /// The chosen streams, without repeats.
+    pub(crate) fn streams(&self) -> std::collections::HashSet<&Labels> {
+        let blocks = self.segments.iter().flat_map(|segment| &segment.blocks);
+        blocks.flat_map(|block| &block.runs).map(|run| &run.stream).collect()
+    }
+}
+
+impl PlannedBlock {
+    /// The time of the earliest row of a chosen stream.
+    pub fn min_ts(&self) -> i64 {
+        self.runs.iter().map(|run| run.min_ts).min().unwrap_or(i64::MAX)
+    }
+
+    /// The time of the latest row of a chosen stream.
+    pub fn max_ts(&self) -> i64 {
+        self.runs.iter().map(|run| run.max_ts).max().unwrap_or(i64::MIN)
+    }
+}
+
+fn plan_segment(selector: &Selector, range: TimeRange, opened: Arc<OpenSegment>) -> PlannedSegment {
+    let footer = &opened.footer;
+    let chosen: Vec<Option<&Labels>> =
+        footer.streams().iter().map(|stream| Some(&stream.labels).filter(|labels| selector.matches(labels))).collect();
+    let mut blocks = Vec::new();
+    for (index, block) in footer.blocks().iter().enumerate() {
+        if !range.overlaps(block.min_ts, block.max_ts) {
+            continue;
+        }
+        let runs: Vec<PlannedRun> = (block.runs.iter())
+            .filter(|run| range.overlaps(run.min_ts, run.max_ts))
+            .filter_map(|run| {
+                let stream = (*chosen.get(run.stream as usize)?)?.clone();
+                Some(PlannedRun {
+                    stream,
+                    first_row: run.first_row,
+                    rows: run.rows,
+                    min_ts: run.min_ts,
+                    max_ts: run.max_ts,
+                })
+            })
+            .collect();
+        if !runs.is_empty() {
+            blocks.push(PlannedBlock { index, runs, skipped: None });
+        }
+    }
+    PlannedSegment { opened, blocks }
+}
+
+/// One line for the whole, one for each segment.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: usize = self.segments.iter().map(|segment| segment.blocks.len()).sum();
+        let (by_segment, by_block) = (self.skipped(Skip::SegmentFilter), self.skipped(Skip::BlockFilter));
+        let read = all - by_segment - by_block;
+        write!(f, "scan need={} segments={} blocks={read}/{all}", self.need, self.segments.len())?;
+        write!(f, " (skipped by segment filter {by_segment}, by block filter {by_block})")
+    }
+}

@@ -1,0 +1,154 @@
+//! One query's way to the store: ranges in, bytes out, each request counted and bounded.
+//!
+//! Never more requests under way than the settings allow, never a byte read twice that came with the footer.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use model::{QueryStats, TenantId, TimeRange};
+use segment::Opened;
+use store::{SegmentRef, Store};
+
+use crate::footers::{Footers, OpenSegment};
+use crate::{EngineSettings, Error};
+
+/// The store, as one query sees it.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    store: Store,
+    footers: Arc<Footers>,
+    settings: EngineSettings,
+    stats: Arc<Mutex<QueryStats>>,
+}
+
+impl Reader {
+    /// `store` has counters of its own: those of the query.
+    pub(crate) fn new(store: Store, footers: Arc<Footers>, settings: EngineSettings) -> Self {
+        Reader { store, footers, settings, stats: Arc::default() }
+    }
+
+    pub(crate) fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// Changes the figures of this query.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut QueryStats)) {
+        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The figures so far.
+    pub(crate) fn stats(&self) -> QueryStats {
+        let counts = self.store.counters().snapshot();
+        let stats = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        QueryStats { store_requests: counts.requests(), store_bytes: counts.bytes_in, ..stats }
+    }
+
+    /// The segments that may hold entries of a time range.
+    pub(crate) async fn segments(&self, tenant: &TenantId, range: TimeRange) -> Result<Vec<SegmentRef>, Error> {
+        let segments = self.store.segments(tenant, range).await?;
+        self.count(|stats| stats.segments += segments.len() as u64);
+        Ok(segments)
+    }
+
+    /// Opens segments, in the order given.
+    pub(crate) async fn open(&self, segments: Vec<SegmentRef>) -> Result<Vec<Arc<OpenSegment>>, Error> {
+        let work = segments.into_iter().map(|segment| self.open_one(segment)).collect();
+        at_once(self.settings.store_concurrency_max, work).await
+    }
+
+    async fn open_one(&self, segment: SegmentRef) -> Result<Arc<OpenSegment>, Error> {
+        let name = segment.key.to_string();
+        if let Some(opened) = self.footers.get(&name) {
+            self.count(|stats| {
+                (stats.cache_hits, stats.segments_opened) = (stats.cache_hits + 1, stats.segments_opened + 1)
+            });
+            return Ok(opened);
+        }
+        let small = segment.size <= self.settings.whole_object_bytes_max;
+        let mut wanted = if small { segment.size } else { self.settings.tail_bytes.min(segment.size) };
+        loop {
+            let tail = self.store.read_tail(&segment, wanted).await?;
+            match segment::open_tail(&tail, segment.size).map_err(|why| corrupt(&segment, &why))? {
+                Opened::Footer(footer) => {
+                    let opened = Arc::new(OpenSegment { segment, footer, tail });
+                    self.footers.put(&name, opened.clone());
+                    self.count(|stats| stats.segments_opened += 1);
+                    return Ok(opened);
+                }
+                Opened::NeedMore { from } if segment.size - from > wanted => wanted = segment.size - from,
+                Opened::NeedMore { .. } => return Err(corrupt(&segment, &"its footer cannot be found")),
+            }
+        }
+    }
+
+    /// The bytes of each range, those that lie close together by one request.
+    pub(crate) async fn read(&self, opened: &OpenSegment, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let mut found: Vec<Option<Bytes>> = ranges.iter().map(|range| opened.held(range)).collect();
+        let mut missing: Vec<Range<u64>> =
+            ranges.iter().zip(&found).filter(|(_, held)| held.is_none()).map(|(range, _)| range.clone()).collect();
+        if missing.is_empty() {
+            return Ok(found.into_iter().flatten().collect());
+        }
+        let spans = coalesce(&mut missing, self.settings.coalesce_gap_bytes_max);
+        let work = spans.iter().map(|span| self.read_span(opened, span.clone())).collect();
+        let parts = at_once(self.settings.store_concurrency_max, work).await?;
+        for (range, slot) in ranges.iter().zip(&mut found).filter(|(_, slot)| slot.is_none()) {
+            *slot = spans.iter().zip(&parts).find_map(|(span, part)| {
+                let from = usize::try_from(range.start.checked_sub(span.start)?).ok()?;
+                let to = usize::try_from(range.end.checked_sub(span.start)?).ok()?;
+                (to <= part.len()).then(|| part.slice(from..to))
+            });
+        }
+        let all: Vec<Bytes> = found.into_iter().flatten().collect();
+        if all.len() == ranges.len() { Ok(all) } else { Err(corrupt(&opened.segment, &"the store gave fewer bytes")) }
+    }
+
+    async fn read_span(&self, opened: &OpenSegment, span: Range<u64>) -> Result<Bytes, Error> {
+        Ok(self.store.read_range(&opened.segment, span).await?)
+    }
+}
+
+/// Awaits work in order, a bounded part of it at the same time. The first error ends all.
+pub(crate) async fn at_once<T>(
+    most: usize,
+    work: Vec<impl Future<Output = Result<T, Error>>>,
+) -> Result<Vec<T>, Error> {
+    stream::iter(work).buffered(most.max(1)).try_collect().await
+}
+
+/// An object that does not hold what it must.
+pub(crate) fn corrupt(segment: &SegmentRef, why: &impl ToString) -> Error {
+    Error::Corrupt { key: segment.key.to_string(), why: why.to_string() }
+}
+
+/// Joins ranges with at most `gap` bytes between them. Sorts what it is given.
+fn coalesce(ranges: &mut [Range<u64>], gap: u64) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| (range.start, range.end));
+    let mut spans: Vec<Range<u64>> = Vec::new();
+    for range in ranges.iter() {
+        match spans.last_mut() {
+            Some(last) if range.start <= last.end.saturating_add(gap) => last.end = last.end.max(range.end),
+            _ => spans.push(range.clone()),
+        }
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_ranges_are_read_together() {
+        let check = |ranges: &[(u64, u64)], want: &[(u64, u64)]| {
+            let mut ranges: Vec<Range<u64>> = ranges.iter().map(|(a, b)| *a..*b).collect();
+            let spans: Vec<(u64, u64)> = coalesce(&mut ranges, 10).iter().map(|span| (span.start, span.end)).collect();
+            assert_eq!(spans, want);
+        };
+        check(&[(0, 5), (15, 20), (31, 32)], &[(0, 20), (31, 32)]);
+        check(&[(31, 32), (0, 50), (2, 3)], &[(0, 50)]);
+        check(&[], &[]);
+    }
+}

@@ -1,0 +1,243 @@
+//! Runs the scripts in `tests/scripts`: push entries, ask queries, see the plan, what was read, and the answer.
+//!
+//! Commands:
+//! - `push '{labels}' segment=N "line" ...` adds entries, a second apart, to segment N; `from=S` sets the first one's
+//!   second, `step=S` their distance, `md='name=value,…'` their structured metadata.
+//! - `store [block=BYTES]` writes the segments.
+//! - `query 'LogQL' [limit=N] [dir=forward] [start=S] [end=S] [step=S] [interval=S]` asks a range; `at 'LogQL' time=S`
+//!   an instant. Tags: `[plan]` prints what was skipped, `[reads]` requests and blocks.
+//! - `labels`, `values NAME`, `series`, each with selectors.
+//! - `set memory=BYTES | entries=N | series=N` changes limits.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write as _;
+
+use engine::{Direction, Engine, EngineSettings, LabelsRequest, Limits, QueryRequest, When};
+use goldenscript::{ArgumentConsumer, Command, Context};
+use model::{Day, Entry, Labels, QueryStats, TenantId, TimeRange, Value};
+use store::{FreshKey, Store, StoreUrl};
+
+/// 2026-11-20T10:00:00Z; scripts count seconds from here.
+const START_S: i64 = 1_795_168_800;
+const SECOND_NS: i64 = 1_000_000_000;
+
+struct Runner {
+    runtime: tokio::runtime::Runtime,
+    store: Store,
+    settings: EngineSettings,
+    limits: Limits,
+    pending: BTreeMap<u32, Vec<(Labels, Entry)>>,
+}
+
+impl Runner {
+    fn new() -> Self {
+        let settings =
+            EngineSettings { decode_concurrency_max: 1, store_concurrency_max: 1, ..EngineSettings::default() };
+        Runner {
+            runtime: tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime"),
+            store: Store::open(&StoreUrl::memory(), []).expect("a store in memory"),
+            settings,
+            limits: Limits::default(),
+            pending: BTreeMap::new(),
+        }
+    }
+
+    fn engine(&self) -> Engine {
+        Engine::new(self.store.clone(), self.settings.clone())
+    }
+
+    fn push(&mut self, command: &Command) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        let labels = labels(args.next_pos().ok_or("no labels")?)?;
+        let segment = parse(&mut args, "segment")?.unwrap_or(1);
+        let from: i64 = parse(&mut args, "from")?.unwrap_or(0);
+        let step: i64 = parse(&mut args, "step")?.unwrap_or(1);
+        let metadata: Option<String> = parse(&mut args, "md")?;
+        let metadata: Labels =
+            metadata.iter().flat_map(|text| text.split(',')).filter_map(|p| p.split_once('=')).collect();
+        let lines = std::iter::from_fn(|| args.next_pos());
+        for (i, line) in lines.enumerate() {
+            let timestamp_ns = (START_S + from + step * i as i64) * SECOND_NS;
+            let entry = Entry { timestamp_ns, line: line.to_owned(), metadata: metadata.clone() };
+            self.pending.entry(segment).or_default().push((labels.clone(), entry));
+        }
+        args.reject_next()?;
+        Ok(String::new())
+    }
+
+    fn store(&mut self, command: &Command) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        let block = parse(&mut args, "block")?.unwrap_or(1 << 20);
+        args.reject_next()?;
+        for (batch, entries) in std::mem::take(&mut self.pending) {
+            let options = segment::Options { block_bytes_max: block, block_bytes_min: block / 2, ..Default::default() };
+            let mut writer = segment::Writer::new(options);
+            for (labels, entry) in &entries {
+                writer.add(labels, std::slice::from_ref(entry));
+            }
+            let built = writer.finish()?;
+            let key = FreshKey {
+                day: Day::of(built.min_ts),
+                min_ts: built.min_ts,
+                max_ts: built.max_ts,
+                batch_id: batch.into(),
+                rows: built.rows,
+            };
+            self.runtime.block_on(self.store.put_fresh(&TenantId::single(), key, built.bytes.into()))?;
+        }
+        Ok(String::new())
+    }
+
+    fn query(&mut self, command: &Command, context: &Context) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        let query = args.next_pos().ok_or("no query")?.to_owned();
+        let seconds = |value: Option<f64>, or: f64| ((value.unwrap_or(or) * 1e3) as i64) * 1_000_000;
+        let time: Option<f64> = parse(&mut args, "time")?;
+        let (start, end) = (parse(&mut args, "start")?, parse(&mut args, "end")?);
+        let (step, interval) = (parse(&mut args, "step")?, parse(&mut args, "interval")?);
+        let when = match command.name.as_str() {
+            "at" => When::Instant { time_ns: START_S * SECOND_NS + seconds(time, 60.0) },
+            _ => When::Range {
+                start_ns: START_S * SECOND_NS + seconds(start, 0.0),
+                end_ns: START_S * SECOND_NS + seconds(end, 3600.0),
+                step_ns: seconds(step, 60.0),
+                interval_ns: seconds(interval, 0.0),
+            },
+        };
+        let forward = args.take_key("dir") == Some("forward");
+        let request = QueryRequest {
+            tenant: TenantId::single(),
+            query,
+            when,
+            direction: if forward { Direction::Forward } else { Direction::Backward },
+            limit: parse(&mut args, "limit")?.unwrap_or(100),
+            limits: self.limits.clone(),
+            partial_series: parse(&mut args, "partial")?.unwrap_or(false),
+        };
+        args.reject_next()?;
+        let answer = self.runtime.block_on(self.engine().query(request))?;
+        let mut out = String::new();
+        if context.tags.contains("plan") {
+            plan(&mut out, &answer.stats);
+        }
+        if context.tags.contains("reads") {
+            let QueryStats { store_requests, blocks_read, lines, duplicates, .. } = answer.stats;
+            writeln!(out, "requests={store_requests} blocks={blocks_read} lines={lines} duplicates={duplicates}")?;
+        }
+        answer.warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))?;
+        print(&mut out, &answer.value);
+        Ok(out)
+    }
+
+    fn labels(&mut self, command: &Command) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        let name = if command.name == "values" { args.next_pos().map(str::to_owned) } else { None };
+        let selectors = std::iter::from_fn(|| args.next_pos()).map(str::to_owned).collect();
+        let seconds = |value: Option<i64>, or: i64| (START_S + value.unwrap_or(or)) * SECOND_NS;
+        let range = TimeRange::new(seconds(parse(&mut args, "start")?, 0), seconds(parse(&mut args, "end")?, 3600))?;
+        args.reject_next()?;
+        let request = LabelsRequest { tenant: TenantId::single(), range, selectors };
+        let (engine, runtime) = (self.engine(), &self.runtime);
+        let lines = match (command.name.as_str(), name) {
+            ("labels", _) => runtime.block_on(engine.labels(request))?,
+            ("values", Some(name)) => runtime.block_on(engine.label_values(&name, request))?,
+            _ => runtime.block_on(engine.series(request))?.iter().map(Labels::to_string).collect(),
+        };
+        Ok(lines.join("\n"))
+    }
+
+    fn set(&mut self, command: &Command) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        self.settings.query_memory_bytes_max =
+            parse(&mut args, "memory")?.unwrap_or(self.settings.query_memory_bytes_max);
+        self.settings.whole_object_bytes_max =
+            parse(&mut args, "whole")?.unwrap_or(self.settings.whole_object_bytes_max);
+        self.settings.tail_bytes = parse(&mut args, "tail")?.unwrap_or(self.settings.tail_bytes);
+        self.limits.max_entries_limit_per_query =
+            parse(&mut args, "entries")?.unwrap_or(self.limits.max_entries_limit_per_query);
+        self.limits.max_query_series = parse(&mut args, "series")?.unwrap_or(self.limits.max_query_series);
+        args.reject_next()?;
+        Ok(String::new())
+    }
+}
+
+impl goldenscript::Runner for Runner {
+    type Command = Command;
+
+    fn run(&mut self, command: &Command, context: &Context) -> Result<String, Box<dyn Error>> {
+        match command.name.as_str() {
+            "push" => self.push(command),
+            "store" => self.store(command),
+            "query" | "at" => self.query(command, context),
+            "labels" | "values" | "series" => self.labels(command),
+            "set" => self.set(command),
+            name => Err(format!("unknown command {name}").into()),
+        }
+    }
+}
+
+/// The value of `key=value`, if it is there.
+fn parse<T: std::str::FromStr>(args: &mut ArgumentConsumer<'_>, key: &str) -> Result<Option<T>, Box<dyn Error>>
+where
+    T::Err: Error + 'static,
+{
+    Ok(args.take_key(key).map(str::parse).transpose()?)
+}
+
+fn plan(out: &mut String, stats: &QueryStats) {
+    let QueryStats { streams, segments, segments_opened, blocks, blocks_skipped, .. } = stats;
+    let _ = writeln!(
+        out,
+        "streams={streams} segments={segments_opened}/{segments} blocks={}/{blocks} (filters skipped {blocks_skipped})",
+        blocks - blocks_skipped
+    );
+}
+
+fn second(timestamp_ns: i64) -> f64 {
+    (timestamp_ns - START_S * SECOND_NS) as f64 / 1e9
+}
+
+fn print(out: &mut String, value: &Value) {
+    match value {
+        Value::Entries(entries) => {
+            for entry in entries {
+                let _ = write!(out, "{} {}", second(entry.timestamp_ns), entry.stream);
+                for (name, labels) in [("metadata", &entry.metadata), ("parsed", &entry.parsed)] {
+                    if !labels.is_empty() {
+                        let _ = write!(out, " {name}={labels}");
+                    }
+                }
+                let _ = writeln!(out, " {}", entry.line);
+            }
+        }
+        Value::Vector(samples) => {
+            for sample in samples {
+                let _ = writeln!(out, "{} {}", sample.labels, sample.point.value);
+            }
+        }
+        Value::Matrix(series) => {
+            for series in series {
+                let _ = write!(out, "{}", series.labels);
+                for point in &series.points {
+                    let _ = write!(out, " {}@{}", point.value, point.timestamp_ms / 1000 - START_S);
+                }
+                out.push('\n');
+            }
+        }
+        Value::Scalar(point) => {
+            let _ = writeln!(out, "{}", point.value);
+        }
+    }
+}
+
+/// Reads `{a="b"}` by the selector parser.
+fn labels(text: &str) -> Result<Labels, Box<dyn Error>> {
+    Ok(logql::parse_selector(text)?.into_iter().map(|matcher| (matcher.name, matcher.value)).collect())
+}
+
+test_each_file::test_each_path! { in "./shared/engine/tests/scripts" as scripts => run }
+
+fn run(path: &std::path::Path) {
+    goldenscript::run(&mut Runner::new(), path).expect("the script can be run")
+}
