@@ -79,6 +79,8 @@ impl Error {
                 Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
                     Error::invalid(format!("at {key}: {why}"))
                 }
+                // A server that knows no `If-None-Match` on PUT: no repeat will help.
+                _ if why.contains("501 Not Implemented") => Error::invalid(format!("at {key}: {why}")),
                 _ if FULL_CODES.iter().any(|code| why.contains(code)) => Error::Full { key, why },
                 _ => Error::Unavailable { key, why },
             },

@@ -68,6 +68,8 @@ pub enum Fault {
     Full,
     /// The condition of a create is ignored: it overwrites, and the answer is "created". So some servers do.
     Overwrites,
+    /// A listing comes backwards: some servers list in an order of their own.
+    Unordered,
     /// A body ends after so many bytes without an error; a listing ends with an error after so many keys.
     Truncated(usize),
 }
@@ -175,7 +177,7 @@ impl Faulty {
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         match self.fault(operation, location) {
-            None | Some(Fault::Truncated(_) | Fault::Overwrites) => request.await,
+            None | Some(Fault::Truncated(_) | Fault::Overwrites | Fault::Unordered) => request.await,
             Some(Fault::Hang) => pending().await,
             Some(fault @ Fault::LostResponse) => {
                 request.await?;
@@ -194,6 +196,10 @@ impl Faulty {
         match self.fault(Operation::List, prefix) {
             None => list(),
             Some(Fault::Hang) => pending().into_stream().boxed(),
+            Some(Fault::Unordered) => {
+                let backwards = list().collect::<Vec<_>>().map(|all| futures::stream::iter(all.into_iter().rev()));
+                backwards.flatten_stream().boxed()
+            }
             Some(fault @ Fault::Truncated(keys)) => list().take(keys).chain(failed(fault)).boxed(),
             Some(fault) => failed(fault).boxed(),
         }
@@ -214,7 +220,7 @@ impl Fault {
             Fault::Unavailable => generic("status code: 503 Service Unavailable: injected"),
             Fault::Conflict => generic("status code: 409 Conflict: injected"),
             Fault::Timeout | Fault::LostResponse | Fault::Hang => generic("injected: operation timed out"),
-            Fault::Truncated(_) | Fault::Overwrites => generic("injected: connection closed"),
+            Fault::Truncated(_) | Fault::Overwrites | Fault::Unordered => generic("injected: connection closed"),
             Fault::Exists => Error::AlreadyExists { path, source: "injected".into() },
             Fault::Denied => Error::PermissionDenied { path, source: "injected".into() },
             Fault::Missing => Error::NotFound { path, source: "injected".into() },

@@ -46,11 +46,7 @@ pub(crate) struct LocalFolder {
 impl LocalFolder {
     /// Opens a folder, making it if need be, and removes what a killed process left half-written.
     pub(crate) fn open(root: &FilePath) -> io::Result<Self> {
-        let made = fs::create_dir_all(root);
-        // A folder that cannot be made but is there may be read.
-        if !root.is_dir() {
-            made?;
-        }
+        make_root(root)?;
         let root = root.canonicalize()?;
         let reader = LocalFileSystem::new_with_prefix(&root).map_err(io::Error::from)?;
         let incoming = root.join(INCOMING);
@@ -62,6 +58,13 @@ impl LocalFolder {
         let writer = Writer { incoming, root, _alive: alive, counter: AtomicU64::default(), durable: Mutex::default() };
         Ok(LocalFolder { reader, writer: Arc::new(writer) })
     }
+}
+
+/// Makes the folder of the store, and those above it, durable: a power cut must not take it away with all that is in it.
+fn make_root(root: &FilePath) -> io::Result<()> {
+    let missing: Vec<&FilePath> = root.ancestors().take_while(|folder| !folder.is_dir()).collect();
+    fs::create_dir_all(root)?;
+    missing.iter().filter_map(|folder| folder.parent()).try_for_each(sync_folder)
 }
 
 /// Removes leftovers if nobody else has the folder open, and gives the lock that says we do.

@@ -73,7 +73,8 @@ impl Store {
         Store::counted(objects, Arc::default())
     }
 
-    /// The same store, with counters of its own that begin at zero: what one query costs. The counters of `self` go on counting.
+    /// The same store, with counters of its own that begin at zero: what one query costs. The counters of `self` go on counting;
+    /// repeats on the wire are counted there alone.
     pub fn metered(&self) -> Self {
         let counters: Arc<Counters> = Arc::default();
         let objects = Arc::new(Counting::new(Arc::clone(&self.objects), Arc::clone(&counters)));

@@ -97,6 +97,17 @@ async fn a_listing_is_whole_or_an_error() {
     assert_eq!(kind(&store.days(&TenantId::single()).await.expect_err("no answer")), "unavailable");
 }
 
+/// The newest manifest is found by its place; on a store that lists otherwise an answer would be wrong.
+#[tokio::test]
+async fn a_store_that_lists_in_another_order_is_refused() {
+    let (faulty, store) = faulty();
+    for batch in 0..2 {
+        put(&store, batch).await.unwrap();
+    }
+    faulty.add(Rule::once(Operation::List, Fault::Unordered));
+    assert!(matches!(list(&store, 1).await, Err(Error::Invalid { why }) if why.contains("byte order")));
+}
+
 /// Without the manifest nobody knows which fresh segments still count.
 #[tokio::test]
 async fn a_manifest_that_cannot_be_read_is_an_error() {
