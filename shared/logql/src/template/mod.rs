@@ -3,6 +3,16 @@
 //! In: a template's text, once; then, per entry, its labels, line and time. Out: text, or an error in Go's words. Never
 //! reads a clock, and never runs away: steps, output and nesting are bounded.
 
+mod functions;
+mod layout;
+mod lex;
+mod parse;
+mod printf;
+mod render;
+mod time;
+mod tree;
+mod value;
+
 use std::fmt;
 
 /// What a template may ask about the entry at hand.
@@ -42,13 +52,10 @@ impl std::error::Error for Error {}
 /// A parsed template; rendered once an entry, from any number of threads.
 #[derive(Debug)]
 pub struct Template {
-    pieces: Vec<Piece>,
-}
-
-#[derive(Debug)]
-enum Piece {
-    Text(String),
-    Label(String),
+    name: String,
+    /// As written; errors tell places in it.
+    text: String,
+    tree: tree::Tree,
 }
 
 impl Template {
@@ -59,62 +66,12 @@ impl Template {
 
     /// Parses a template; its name stands in its errors.
     pub fn parse_named(name: &str, text: &str) -> Result<Self, Error> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("{{") {
-            pieces.push(Piece::Text(before.to_owned()));
-            let (action, after) =
-                after.split_once("}}").ok_or_else(|| Error::new(format!("template: {name}:1: unclosed action")))?;
-            let label =
-                action.trim().strip_prefix('.').filter(|l| l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
-            let label =
-                label.ok_or_else(|| Error::new(format!("template: {name}:1: unexpected {action:?} in command")))?;
-            pieces.push(Piece::Label(label.to_owned()));
-            rest = after;
-        }
-        pieces.push(Piece::Text(rest.to_owned()));
-        Ok(Template { pieces })
+        let tree = parse::parse(name, text)?;
+        Ok(Template { name: name.to_owned(), text: text.to_owned(), tree })
     }
 
     /// Appends the rendered text to `out`. After an error `out` may hold a part of it.
     pub fn render(&self, context: &dyn Context, out: &mut String) -> Result<(), Error> {
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Label(name) => out.push_str(context.label(name).unwrap_or_default()),
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct One;
-
-    impl Context for One {
-        fn label(&self, name: &str) -> Option<&str> {
-            (name == "app").then_some("api")
-        }
-        fn each_label(&self, visit: &mut dyn FnMut(&str, &str)) {
-            visit("app", "api");
-        }
-        fn line(&self) -> &str {
-            "a line"
-        }
-        fn timestamp_ns(&self) -> i64 {
-            0
-        }
-    }
-
-    #[test]
-    fn labels_stand_in_text() {
-        let mut out = String::new();
-        Template::parse("<{{.app}}|{{ .nosuch }}>").unwrap().render(&One, &mut out).unwrap();
-        assert_eq!(out, "<api|>");
-        let error = Template::parse("{{.level").unwrap_err();
-        assert_eq!(error.to_string(), "template: line:1: unclosed action");
+        render::render(self, context, out)
     }
 }
