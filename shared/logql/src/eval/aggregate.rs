@@ -95,17 +95,63 @@ fn sort(mut inner: Table, largest_first: bool) -> Table {
     inner
 }
 
-/// Keeps the `keep` best samples of each group with all their labels; of equals the first.
+/// Keeps the `keep` best samples of each group with all their labels. Which of equals stay is decided by a heap that works
+/// as Go's does, so that ties fall as they do in Loki.
 fn choose(mut inner: Table, group_of: &[u32], groups: usize, keep: usize, largest_first: bool) -> Table {
-    let mut taken = vec![0_usize; groups];
+    let mut heaps = vec![Vec::new(); groups];
     for step in &mut inner.steps {
-        step.sort_by(|a, b| by_rank(a.1, b.1, largest_first));
-        taken.fill(0);
-        step.retain(|(label, _)| {
-            let taken = &mut taken[group_of[*label as usize] as usize];
-            *taken += 1;
-            *taken <= keep
-        });
+        for sample in step.drain(..) {
+            let heap = &mut heaps[group_of[sample.0 as usize] as usize];
+            let worst: Option<(u32, f64)> = heap.first().copied();
+            if heap.len() < keep {
+                heap_push(heap, sample, largest_first);
+            } else if worst.is_some_and(|worst| worst.1.is_nan() || by_rank(sample.1, worst.1, largest_first).is_lt()) {
+                heap_pop(heap, largest_first);
+                heap_push(heap, sample, largest_first);
+            }
+        }
+        for heap in &mut heaps {
+            heap.sort_by(|a, b| by_rank(a.1, b.1, largest_first));
+            step.append(heap);
+        }
     }
     inner
+}
+
+/// Whether the first is to leave the heap before the second.
+fn leaves_first(a: (u32, f64), b: (u32, f64), largest_first: bool) -> bool {
+    a.1.is_nan() || by_rank(a.1, b.1, largest_first).is_gt()
+}
+
+fn heap_push(heap: &mut Vec<(u32, f64)>, sample: (u32, f64), largest_first: bool) {
+    heap.push(sample);
+    let mut at = heap.len() - 1;
+    while at > 0 {
+        let parent = (at - 1) / 2;
+        if !leaves_first(heap[at], heap[parent], largest_first) {
+            break;
+        }
+        heap.swap(at, parent);
+        at = parent;
+    }
+}
+
+fn heap_pop(heap: &mut Vec<(u32, f64)>, largest_first: bool) {
+    let last = heap.len() - 1;
+    heap.swap(0, last);
+    heap.truncate(last);
+    let mut at = 0;
+    loop {
+        let (left, right) = (2 * at + 1, 2 * at + 2);
+        if left >= last {
+            break;
+        }
+        let right_first = right < last && leaves_first(heap[right], heap[left], largest_first);
+        let child = if right_first { right } else { left };
+        if !leaves_first(heap[child], heap[at], largest_first) {
+            break;
+        }
+        heap.swap(at, child);
+        at = child;
+    }
 }

@@ -33,13 +33,12 @@ pub(super) fn rate(samples: &[(i64, f64)], window_start_ns: i64, window_end_ns: 
     let seconds = |from: i64, to: i64| to.saturating_sub(from) as f64 / 1e9;
     let sampled = seconds(first.0, last.0);
     let average = sampled / (samples.len() - 1) as f64;
-    let mut to_start = seconds(window_start_ns, first.0);
-    let to_end = seconds(last.0, window_end_ns);
+    let extend = |distance: f64| if distance < average * 1.1 { distance } else { average / 2.0 };
+    let mut to_start = extend(seconds(window_start_ns, first.0));
     if increase > 0.0 && first.1 >= 0.0 {
         // A counter starts at zero: never extrapolate to before that.
         to_start = to_start.min(sampled * (first.1 / increase));
     }
-    let extend = |distance: f64| if distance < average * 1.1 { distance } else { average / 2.0 };
-    let extrapolated = sampled + extend(to_start) + extend(to_end);
+    let extrapolated = sampled + to_start + extend(seconds(last.0, window_end_ns));
     increase * (extrapolated / sampled) / seconds(window_start_ns, window_end_ns)
 }

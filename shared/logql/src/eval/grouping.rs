@@ -25,6 +25,11 @@ impl GroupingKey {
         !self.without && self.names.is_empty()
     }
 
+    /// `without` instead of `by`.
+    pub fn is_without(&self) -> bool {
+        self.without
+    }
+
     /// Whether a label of that name stays.
     pub fn keeps(&self, name: &str) -> bool {
         self.names.binary_search_by(|n| n.as_str().cmp(name)).is_ok() != self.without

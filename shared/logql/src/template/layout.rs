@@ -14,23 +14,45 @@ use super::time::{self, Time};
 enum Element {
     LongMonth,
     Month,
-    MonthNumber { padded: bool },
+    MonthNumber {
+        padded: bool,
+    },
     LongWeekday,
     Weekday,
-    Day { pad: Option<char> },
-    YearDay { pad: char },
+    Day {
+        pad: Option<char>,
+    },
+    YearDay {
+        pad: char,
+    },
     Hour24,
-    Hour12 { padded: bool },
-    Minute { padded: bool },
-    Second { padded: bool },
+    Hour12 {
+        padded: bool,
+    },
+    Minute {
+        padded: bool,
+    },
+    Second {
+        padded: bool,
+    },
     LongYear,
     Year,
-    HalfDay { upper: bool },
+    HalfDay {
+        upper: bool,
+    },
     Zone,
     /// `-07:00`, or with `Z` for none.
-    Offset { z: bool, colon: bool, minutes: bool, seconds: bool },
+    Offset {
+        z: bool,
+        colon: bool,
+        minutes: bool,
+        seconds: bool,
+    },
     /// `.000` prints that many digits, `.999` leaves out zeros at the end.
-    Fraction { digits: usize, optional: bool },
+    Fraction {
+        digits: usize,
+        optional: bool,
+    },
 }
 
 const fn offset(z: bool, colon: bool, minutes: bool, seconds: bool) -> Element {
@@ -87,7 +109,9 @@ fn element_at(layout: &str) -> Option<(Element, usize)> {
     }
     let (text, element) = ELEMENTS.iter().find(|(text, element)| {
         let short_name = matches!(element, Element::Month | Element::Weekday);
-        layout.strip_prefix(text).is_some_and(|rest| !(short_name && rest.starts_with(|c: char| c.is_ascii_lowercase())))
+        layout
+            .strip_prefix(text)
+            .is_some_and(|rest| !(short_name && rest.starts_with(|c: char| c.is_ascii_lowercase())))
     })?;
     Some((*element, text.len()))
 }
@@ -317,7 +341,8 @@ impl Reader<'_> {
             Element::Minute { padded } => self.parts.minute = self.small(padded)?,
             Element::Second { padded } => {
                 self.parts.second = self.small(padded)?;
-                let more = self.rest.starts_with(['.', ',']) && self.rest[1..].starts_with(|c: char| c.is_ascii_digit());
+                let more =
+                    self.rest.starts_with(['.', ',']) && self.rest[1..].starts_with(|c: char| c.is_ascii_digit());
                 if more && !fraction_follows {
                     self.fraction()?;
                 }
@@ -340,7 +365,8 @@ impl Reader<'_> {
             }
             Element::Offset { colon, minutes, seconds, .. } => self.offset(colon, minutes, seconds)?,
             Element::Fraction { digits, optional } => {
-                let there = self.rest.starts_with(['.', ',']) && self.rest[1..].starts_with(|c: char| c.is_ascii_digit());
+                let there =
+                    self.rest.starts_with(['.', ',']) && self.rest[1..].starts_with(|c: char| c.is_ascii_digit());
                 match (there, optional) {
                     (true, _) => {
                         let length = self.fraction()?;

@@ -12,7 +12,8 @@ const NESTING_MAX: usize = 100;
 /// Parses a template. The error is Go's: `template: name:1: unclosed action`.
 pub(super) fn parse(name: &str, text: &str) -> Result<Tree, super::Error> {
     let at = |position: usize| 1 + text.as_bytes()[..position.min(text.len())].iter().filter(|b| **b == b'\n').count();
-    let fail = |(position, why): (usize, String)| super::Error::new(format!("template: {name}:{}: {why}", at(position)));
+    let fail =
+        |(position, why): (usize, String)| super::Error::new(format!("template: {name}:{}: {why}", at(position)));
     let tokens = lex::tokens(text).map_err(fail)?;
     let mut parser = Parser {
         tokens,
@@ -25,16 +26,16 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Tree, super::Error> {
         depth: 0,
     };
     let (main, end) = parser.list(false).map_err(fail)?;
-    debug_assert!(matches!(end, End::Text), "a list that may not end before the text does not");
+    debug_assert!(matches!(end, Ending::Text), "a list that may not end before the text does not");
     Ok(Tree { main, named: parser.named, regexes: parser.regexes })
 }
 
 type Failure = (usize, String);
 
 /// What ended a list.
-enum End {
+enum Ending {
     Text,
-    End,
+    Closed,
     /// `{{else}}`, or `{{else if` / `{{else with` with the word still to be read.
     Else(Option<&'static str>),
 }
@@ -95,12 +96,12 @@ impl Parser {
     }
 
     /// Nodes up to an `{{end}}` or `{{else}}`, or up to the end of the text.
-    fn list(&mut self, inside: bool) -> Result<(Vec<Node>, End), Failure> {
+    fn list(&mut self, inside: bool) -> Result<(Vec<Node>, Ending), Failure> {
         let mut nodes = Vec::new();
         loop {
             match self.take() {
                 None if inside => return self.fail("unexpected EOF"),
-                None => return Ok((nodes, End::Text)),
+                None => return Ok((nodes, Ending::Text)),
                 Some(Kind::Text(text)) => nodes.push(Node::Text(text)),
                 Some(_) => {
                     self.skip_space();
@@ -113,7 +114,7 @@ impl Parser {
                         "end" => {
                             self.next += 1;
                             self.close("end")?;
-                            return Ok((nodes, End::End));
+                            return Ok((nodes, Ending::Closed));
                         }
                         "else" => {
                             self.next += 1;
@@ -135,16 +136,16 @@ impl Parser {
         self.unexpected(context)
     }
 
-    fn after_else(&mut self) -> Result<End, Failure> {
+    fn after_else(&mut self) -> Result<Ending, Failure> {
         self.skip_space();
         for word in ["if", "with"] {
             if matches!(self.peek(), Some(Kind::Word(w)) if w == word) {
                 self.next += 1;
-                return Ok(End::Else(Some(word)));
+                return Ok(Ending::Else(Some(word)));
             }
         }
         self.close("else")?;
-        Ok(End::Else(None))
+        Ok(Ending::Else(None))
     }
 
     /// What stands between `{{` and `}}`, and all up to its `{{end}}`.
@@ -179,16 +180,16 @@ impl Parser {
         self.ranges -= usize::from(word == "range");
         let (body, end) = body?;
         let otherwise = match end {
-            End::End | End::Text => Vec::new(),
-            End::Else(Some(chained)) if word == "range" || chained != word => {
+            Ending::Closed | Ending::Text => Vec::new(),
+            Ending::Else(Some(chained)) if word == "range" || chained != word => {
                 return self.fail(format!("unexpected <{chained}> in input"));
             }
-            End::Else(Some(chained)) => {
+            Ending::Else(Some(chained)) => {
                 let branch = self.deeper(|parser| parser.branch(chained))?;
                 vec![if chained == "if" { Node::If(branch) } else { Node::With(branch) }]
             }
-            End::Else(None) => match self.list(true)? {
-                (nodes, End::End) => nodes,
+            Ending::Else(None) => match self.list(true)? {
+                (nodes, Ending::Closed) => nodes,
                 _ => return self.fail("expected end; found {{else}}"),
             },
         };
@@ -246,7 +247,7 @@ impl Parser {
         self.variables = outside;
         self.ranges = ranges;
         match body? {
-            (nodes, End::End) => {
+            (nodes, Ending::Closed) => {
                 self.named.insert(name, nodes);
                 Ok(())
             }
@@ -264,7 +265,9 @@ impl Parser {
             let command = self.command(context, closing)?;
             if command.operands.is_empty() {
                 return match self.peek() {
-                    Some(kind) if kind == closing && commands.is_empty() => self.fail(format!("missing value for {context}")),
+                    Some(kind) if kind == closing && commands.is_empty() => {
+                        self.fail(format!("missing value for {context}"))
+                    }
                     _ => self.unexpected(context),
                 };
             }
@@ -339,10 +342,13 @@ impl Parser {
 
     /// Compiles an expression that is written out. One that is wrong fails when it is used, as in Go.
     fn prepare_regex(&mut self, operands: &[Operand]) {
-        if let [Operand { kind: OperandKind::Function(function), .. }, Operand { kind: OperandKind::Text(pattern), .. }, ..] =
-            operands
+        if let [
+            Operand { kind: OperandKind::Function(function), .. },
+            Operand { kind: OperandKind::Text(pattern), .. },
+            ..,
+        ] = operands
             && functions::takes_regex(function.name)
-            && let Ok(regex) = crate::stage::go_regex::compile(pattern)
+            && let Ok(regex) = crate::regexp::compile(pattern)
         {
             self.regexes.insert(pattern.clone(), regex);
         }

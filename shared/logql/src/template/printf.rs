@@ -183,7 +183,9 @@ fn one(verb: char, flags: Flags, value: &Value<'_>) -> String {
         }
         ('t', Value::Bool(flag)) => Some(pad(if *flag { "true" } else { "false" }, flags)),
         ('s' | 'q' | 'x' | 'X', Value::Text(text)) => Some(string(verb, flags, text)),
-        ('b' | 'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'x' | 'X', Value::Float(number)) => Some(float(verb, flags, *number)),
+        ('b' | 'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'x' | 'X', Value::Float(number)) => {
+            Some(float(verb, flags, *number))
+        }
         ('b' | 'c' | 'd' | 'o' | 'O' | 'q' | 'x' | 'X' | 'U', _) => {
             value.whole().map(|number| integer(verb, flags, number))
         }
@@ -229,7 +231,9 @@ fn string(verb: char, flags: Flags, text: &str) -> String {
         None => text.to_owned(),
     };
     match verb {
-        'q' if flags.sharp && !cut.contains('`') && !cut.chars().any(char::is_control) => pad(&format!("`{cut}`"), flags),
+        'q' if flags.sharp && !cut.contains('`') && !cut.chars().any(char::is_control) => {
+            pad(&format!("`{cut}`"), flags)
+        }
         'q' => pad(&model::quote(&cut), flags),
         'x' | 'X' => {
             let separator = if flags.space { " " } else { "" };

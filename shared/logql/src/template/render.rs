@@ -127,7 +127,9 @@ impl<'r> Renderer<'r, '_> {
         };
         let items: Vec<(Value<'r>, Value<'r>)> = match &value {
             Value::Nil => Vec::new(),
-            Value::List(items) => items.iter().enumerate().map(|(i, item)| (Value::Int(i as i64), item.clone())).collect(),
+            Value::List(items) => {
+                items.iter().enumerate().map(|(i, item)| (Value::Int(i as i64), item.clone())).collect()
+            }
             Value::Map(fields) => map(&mut fields.iter().map(|(name, value)| (name.clone(), value.clone()))),
             Value::Labels(entry) => map(&mut entry.labels().into_iter()),
             Value::Int(count) => {
@@ -180,7 +182,10 @@ impl<'r> Renderer<'r, '_> {
             return Err(self.fail(position, &place, format!("template {} not defined", model::quote(name))));
         };
         if self.calls >= CALLS_MAX {
-            return Err(Error::new(format!("template: {}: exceeded maximum template depth ({CALLS_MAX})", self.template.name)));
+            return Err(Error::new(format!(
+                "template: {}: exceeded maximum template depth ({CALLS_MAX})",
+                self.template.name
+            )));
         }
         let dot = match pipe {
             Some(pipe) => self.pipe(dot, pipe)?,
@@ -244,12 +249,7 @@ impl<'r> Renderer<'r, '_> {
         self.fields(first, receiver, names, &values)
     }
 
-    fn no_arguments(
-        &self,
-        first: &Operand,
-        arguments: &[Operand],
-        piped: Option<&Value<'r>>,
-    ) -> Result<(), Error> {
+    fn no_arguments(&self, first: &Operand, arguments: &[Operand], piped: Option<&Value<'r>>) -> Result<(), Error> {
         if arguments.is_empty() && piped.is_none() {
             return Ok(());
         }
@@ -297,7 +297,9 @@ impl<'r> Renderer<'r, '_> {
                 (None, Value::Map(fields)) => fields.get(name).cloned().unwrap_or(Value::Nil),
                 (None, Value::Nil) if i == 0 => Value::Nil,
                 (None, Value::Nil) => return Err(fail(format!("nil pointer evaluating interface {{}}.{name}"))),
-                (None, other) => return Err(fail(format!("can't evaluate field {name} in type {}", other.type_name()))),
+                (None, other) => {
+                    return Err(fail(format!("can't evaluate field {name} in type {}", other.type_name())));
+                }
             };
         }
         Ok(value)
@@ -400,8 +402,6 @@ fn checked(value: Value<'_>, wanted: Type) -> Result<Value<'_>, String> {
     match (fits, &value) {
         (true, _) => Ok(value),
         (false, Value::Nil) => Err(format!("invalid value; expected {}", type_name(wanted))),
-        (false, _) => {
-            Err(format!("wrong type for value; expected {}; got {}", type_name(wanted), value.type_name()))
-        }
+        (false, _) => Err(format!("wrong type for value; expected {}; got {}", type_name(wanted), value.type_name())),
     }
 }

@@ -118,7 +118,8 @@ impl Time {
         let year = year.and_then(|y| i16::try_from(y).ok()).ok_or_else(out_of_range)?;
         let month = i8::try_from(month.rem_euclid(12) + 1).map_err(|_| out_of_range())?;
         let first = Date::new(year, month, 1).map_err(|_| out_of_range())?;
-        let days = days.checked_add(i64::from(local.day()) - 1).filter(|d| d.abs() < 10_000_000).ok_or_else(out_of_range)?;
+        let days =
+            days.checked_add(i64::from(local.day()) - 1).filter(|d| d.abs() < 10_000_000).ok_or_else(out_of_range)?;
         let moved = first.to_datetime(local.time()).checked_add(SignedDuration::from_hours(24 * days));
         let offset = Offset::from_seconds(self.offset_seconds).unwrap_or(Offset::UTC);
         let timestamp = moved.and_then(|moved| offset.to_timestamp(moved)).map_err(|_| out_of_range())?;
@@ -219,7 +220,17 @@ pub(super) fn duration_text(nanos: i64) -> String {
 /// The English name of a month, counted from 1.
 pub(super) fn month_name(month: i64) -> &'static str {
     const NAMES: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
         "December",
     ];
     usize::try_from(month - 1).ok().and_then(|i| NAMES.get(i)).copied().unwrap_or("%!Month")
@@ -234,7 +245,8 @@ pub(super) fn weekday_name(day: i64) -> &'static str {
 /// Reads `unixToTime`'s argument; its length tells the unit.
 pub(super) fn from_epoch(text: &str) -> Result<Time, String> {
     let fail = |why: &str| format!("unable to parse time '{text}': {why}");
-    let number: i64 = text.parse().map_err(|_| fail(&format!("strconv.ParseInt: parsing {}: invalid syntax", model::quote(text))))?;
+    let number: i64 =
+        text.parse().map_err(|_| fail(&format!("strconv.ParseInt: parsing {}: invalid syntax", model::quote(text))))?;
     let unit_ns = match text.len() {
         5 => DAY_NS,
         10 => 1_000_000_000,

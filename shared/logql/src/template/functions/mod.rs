@@ -36,7 +36,7 @@ impl Scope<'_> {
     fn regex(&self, pattern: &str) -> Result<Cow<'_, Regex>, String> {
         match self.regexes.get(pattern) {
             Some(regex) => Ok(Cow::Borrowed(regex)),
-            None => crate::stage::go_regex::compile(pattern).map(Cow::Owned).map_err(|error| error.text().to_owned()),
+            None => crate::regexp::compile(pattern).map(Cow::Owned),
         }
     }
 }

@@ -31,7 +31,11 @@ pub(super) fn title<'r>(scope: &mut Scope<'r>, a: &[Value<'r>]) -> Result<'r> {
     let mut out = String::new();
     for c in text_at(a, 0).chars() {
         let inside = before == '_' || before.is_alphanumeric() || !(before.is_ascii() || before.is_whitespace());
-        if inside { out.push(c) } else { out.extend(c.to_uppercase()) }
+        if inside {
+            out.push(c)
+        } else {
+            out.extend(c.to_uppercase())
+        }
         before = c;
     }
     made(scope, out)
