@@ -63,9 +63,7 @@ impl BlockMeta {
 
     /// The column of that metadata name; without one, no row of the block has that name.
     pub fn metadata(&self, name: &str) -> Option<&ColumnMeta> {
-        self.columns
-            .iter()
-            .find(|column| matches!(&column.kind, ColumnKind::Metadata(text) if **text == *name))
+        self.columns.iter().find(|column| matches!(&column.kind, ColumnKind::Metadata(text) if **text == *name))
     }
 }
 
@@ -140,8 +138,7 @@ impl BlockBuilder {
             }
         }
         self.timestamps.push(entry.timestamp_ns);
-        self.lengths
-            .push(u32::try_from(entry.line.len()).expect("the writer refuses lines over 32 MiB"));
+        self.lengths.push(u32::try_from(entry.line.len()).expect("the writer refuses lines over 32 MiB"));
         self.lines.extend_from_slice(entry.line.as_bytes());
         for (position, (name, value)) in entry.metadata.iter().enumerate() {
             self.metadata_bytes += name.len() + value.len();
@@ -170,11 +167,7 @@ impl BlockBuilder {
             None => {
                 let name: Arc<str> = name.into();
                 self.by_name.insert(Arc::clone(&name), self.metadata.len());
-                self.metadata.push(MetadataColumn {
-                    name,
-                    values: Interner::default(),
-                    codes: Vec::new(),
-                });
+                self.metadata.push(MetadataColumn { name, values: Interner::default(), codes: Vec::new() });
                 self.metadata.len() - 1
             }
         };
@@ -187,32 +180,26 @@ impl BlockBuilder {
 
     /// Ends the block: appends its columns to `out`, whose first byte lies at `offset` in the segment, and starts anew.
     /// The keys stay until [`BlockBuilder::take_keys`]; the filter's record is the caller's to fill.
-    pub(crate) fn seal(
-        &mut self,
-        packer: &mut Packer,
-        offset: u64,
-        out: &mut Vec<u8>,
-    ) -> Result<BlockMeta, Error> {
+    pub(crate) fn seal(&mut self, packer: &mut Packer, offset: u64, out: &mut Vec<u8>) -> Result<BlockMeta, Error> {
         let rows = u32::try_from(self.rows()).expect("the writer ends a block before 2^20 rows");
         let mut columns = Vec::with_capacity(3 + self.metadata.len());
-        let mut put =
-            |kind: ColumnKind, encoding: u8, raw: &[u8], values: u32| -> Result<(), Error> {
-                let start = out.len();
-                let codec = packer.pack(kind.part(), raw, out)?;
-                let checksum = checksum32(out.get(start..).unwrap_or_default());
-                let range = offset + start as u64..offset + out.len() as u64;
-                columns.push(ColumnMeta {
-                    kind,
-                    range,
-                    raw_len: raw.len() as u64,
-                    codec,
-                    encoding,
-                    checksum,
-                    rows,
-                    values,
-                });
-                Ok(())
-            };
+        let mut put = |kind: ColumnKind, encoding: u8, raw: &[u8], values: u32| -> Result<(), Error> {
+            let start = out.len();
+            let codec = packer.pack(kind.part(), raw, out)?;
+            let checksum = checksum32(out.get(start..).unwrap_or_default());
+            let range = offset + start as u64..offset + out.len() as u64;
+            columns.push(ColumnMeta {
+                kind,
+                range,
+                raw_len: raw.len() as u64,
+                codec,
+                encoding,
+                checksum,
+                rows,
+                values,
+            });
+            Ok(())
+        };
         let mut raw = Vec::new();
         let encoding = column::encode_timestamps(&self.timestamps, &mut raw);
         put(ColumnKind::Timestamps, encoding, &raw, 0)?;
@@ -225,8 +212,7 @@ impl BlockBuilder {
             column.codes.resize(rows as usize, 0);
             raw.clear();
             let encoding = dictionary::encode(&column.values, &column.codes, &mut raw);
-            let values =
-                u32::try_from(column.values.len()).expect("a row brings at most one value a name");
+            let values = u32::try_from(column.values.len()).expect("a row brings at most one value a name");
             put(ColumnKind::Metadata(Arc::clone(&column.name)), encoding, &raw, values)?;
             for value in column.values.iter() {
                 self.keys.insert(Key::metadata(&column.name, value));

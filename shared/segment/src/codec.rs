@@ -40,9 +40,7 @@ impl Codec {
     /// The codec of a part without which nothing can be read.
     pub(crate) fn from_number(number: u8, part: &'static str) -> Result<Self, Error> {
         match Codec::of_column(number) {
-            Codec::Unknown(number) => {
-                Err(Error::Unknown { part, what: "codec", value: number.into() })
-            }
+            Codec::Unknown(number) => Err(Error::Unknown { part, what: "codec", value: number.into() }),
             codec => Ok(codec),
         }
     }
@@ -56,18 +54,12 @@ pub(crate) struct Packer {
 
 impl Packer {
     pub(crate) fn new(level: i32) -> Result<Self, Error> {
-        let zstd = Compressor::new(level)
-            .map_err(|error| Error::Zstd { part: "writer", why: error.to_string() })?;
+        let zstd = Compressor::new(level).map_err(|error| Error::Zstd { part: "writer", why: error.to_string() })?;
         Ok(Packer { zstd, scratch: Vec::new() })
     }
 
     /// Appends the shorter of the two forms to `out` and says which it is.
-    pub(crate) fn pack(
-        &mut self,
-        part: &'static str,
-        raw: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<Codec, Error> {
+    pub(crate) fn pack(&mut self, part: &'static str, raw: &[u8], out: &mut Vec<u8>) -> Result<Codec, Error> {
         self.scratch.clear();
         self.scratch.reserve(zstd::zstd_safe::compress_bound(raw.len()));
         self.zstd
@@ -103,11 +95,7 @@ pub(crate) fn unpack(
             if get_frame_content_size(stored).ok().flatten() != Some(raw_len) {
                 return Err(mismatch);
             }
-            let capacity = usize::try_from(raw_len).map_err(|_| Error::Limit {
-                part,
-                value: raw_len,
-                limit,
-            })?;
+            let capacity = usize::try_from(raw_len).map_err(|_| Error::Limit { part, value: raw_len, limit })?;
             let raw = zstd::bulk::decompress(stored, capacity)
                 .map_err(|error| Error::Zstd { part, why: error.to_string() })?;
             if raw.len() as u64 == raw_len { Ok(raw) } else { Err(mismatch) }

@@ -63,18 +63,14 @@ pub struct ColumnMeta {
 impl ColumnMeta {
     /// Stored length in bytes.
     pub fn stored_len(&self) -> u64 {
-        self.range.end - self.range.start
+        self.range.end.saturating_sub(self.range.start)
     }
 
     /// The raw bytes of the column, checked.
     pub(crate) fn open(&self, stored: &[u8]) -> Result<Vec<u8>, Error> {
         let part = self.kind.part();
         if stored.len() as u64 != self.stored_len() {
-            return Err(Error::Truncated {
-                part,
-                need: self.stored_len(),
-                have: stored.len() as u64,
-            });
+            return Err(Error::Truncated { part, need: self.stored_len(), have: stored.len() as u64 });
         }
         if checksum32(stored) != self.checksum {
             return Err(Error::Checksum { part });
@@ -113,20 +109,12 @@ pub(crate) fn encode_timestamps(timestamps: &[i64], out: &mut Vec<u8>) -> u8 {
     out.push(scale);
     let units: Vec<i64> = timestamps.iter().map(|timestamp| timestamp / unit).collect();
     put_signed(out, units.first().copied().unwrap_or(0));
-    let deltas: Vec<i64> = units
-        .iter()
-        .zip(units.iter().skip(1))
-        .map(|(before, after)| after.wrapping_sub(*before))
-        .collect();
+    let deltas: Vec<i64> =
+        units.iter().zip(units.iter().skip(1)).map(|(before, after)| after.wrapping_sub(*before)).collect();
     let first = deltas.first().copied().unwrap_or(0);
-    let steps: Vec<i64> = deltas
-        .iter()
-        .zip(deltas.iter().skip(1))
-        .map(|(before, after)| after.wrapping_sub(*before))
-        .collect();
-    let bits = |values: &[i64]| {
-        values.iter().map(|value| u64::from(64 - zigzag(*value).leading_zeros())).sum::<u64>()
-    };
+    let steps: Vec<i64> =
+        deltas.iter().zip(deltas.iter().skip(1)).map(|(before, after)| after.wrapping_sub(*before)).collect();
+    let bits = |values: &[i64]| values.iter().map(|value| u64::from(64 - zigzag(*value).leading_zeros())).sum::<u64>();
     let zigzags = |values: &[i64]| values.iter().map(|value| zigzag(*value)).collect::<Vec<_>>();
     if bits(&steps) < bits(&deltas) {
         put_signed(out, first);
@@ -147,15 +135,11 @@ pub fn decode_timestamps(column: &ColumnMeta, stored: &[u8]) -> Result<Vec<i64>,
     let mut cursor = Cursor::new(column.kind.part(), &raw);
     let unit = match cursor.u8()? {
         0 => 1,
-        scale => {
-            SCALES.into_iter().find(|(number, _)| *number == scale).map(|(_, unit)| unit).ok_or(
-                Error::Unknown {
-                    part: column.kind.part(),
-                    what: "time scale",
-                    value: scale.into(),
-                },
-            )?
-        }
+        scale => SCALES
+            .into_iter()
+            .find(|(number, _)| *number == scale)
+            .map(|(_, unit)| unit)
+            .ok_or(Error::Unknown { part: column.kind.part(), what: "time scale", value: scale.into() })?,
     };
     let rows = column.row_count();
     let mut timestamp = cursor.signed()?;
@@ -217,8 +201,7 @@ pub fn decode_lines(column: &ColumnMeta, stored: &[u8]) -> Result<String, Error>
     if column.encoding != LINES_PLAIN {
         return Err(column.unknown_encoding());
     }
-    String::from_utf8(raw)
-        .map_err(|_| Error::Malformed { part: column.kind.part(), why: "text is not UTF-8" })
+    String::from_utf8(raw).map_err(|_| Error::Malformed { part: column.kind.part(), why: "text is not UTF-8" })
 }
 
 /// Appends what the footer keeps of a column. Where it lies follows from the lengths of the columns before it.
@@ -271,9 +254,7 @@ pub(crate) fn take_column(
         3 => {
             let name = usize::try_from(extra.varint()?).ok().and_then(|index| names.get(index));
             values = extra.varint_u32()?;
-            ColumnKind::Metadata(Arc::clone(
-                name.ok_or_else(|| cursor.malformed("a column has no name"))?,
-            ))
+            ColumnKind::Metadata(Arc::clone(name.ok_or_else(|| cursor.malformed("a column has no name"))?))
         }
         other => ColumnKind::Unknown(other),
     };
@@ -284,8 +265,6 @@ pub(crate) fn take_column(
         return Err(Error::Limit { part: kind.part(), value: raw_len, limit: COLUMN_BYTES_MAX });
     }
     let start = *offset;
-    *offset = start
-        .checked_add(stored_len)
-        .ok_or_else(|| cursor.malformed("a column ends behind the object"))?;
+    *offset = start.checked_add(stored_len).ok_or_else(|| cursor.malformed("a column ends behind the object"))?;
     Ok(ColumnMeta { kind, range: start..*offset, raw_len, codec, encoding, checksum, rows, values })
 }

@@ -97,9 +97,7 @@ impl Counter {
             self.group_stream = self.stream;
             self.group_count += 1;
             let following = cells.iter().skip(1);
-            self.minutes.extend(
-                cells.iter().zip(following).map(|(a, b)| (b.minute - a.minute - 1).unsigned_abs()),
-            );
+            self.minutes.extend(cells.iter().zip(following).map(|(a, b)| (b.minute - a.minute - 1).unsigned_abs()));
             self.rows.extend(cells.iter().map(|cell| cell.rows - 1));
             self.bytes.extend(cells.iter().map(|cell| cell.line_bytes));
             cells.clear();
@@ -127,9 +125,7 @@ impl Counter {
 /// Reads the section's raw bytes. `streams` and `rows` are the segment's, and bound what is allocated.
 pub(crate) fn decode(raw: &[u8], streams: usize, rows: u64) -> Result<Counts, Error> {
     let mut cursor = Cursor::new(PART, raw);
-    let levels = (0..cursor.count(1)?)
-        .map(|_| cursor.string().map(str::to_owned))
-        .collect::<Result<Vec<_>, _>>()?;
+    let levels = (0..cursor.count(1)?).map(|_| cursor.string().map(str::to_owned)).collect::<Result<Vec<_>, _>>()?;
     let group_count = cursor.count(4)?;
     let mut heads = Vec::with_capacity(group_count);
     let (mut stream, mut cell_count) = (0u32, 0u64);
@@ -156,8 +152,7 @@ pub(crate) fn decode(raw: &[u8], streams: usize, rows: u64) -> Result<Counts, Er
         let mut minute = first;
         let cell = |index: u64| {
             if index > 0 {
-                minute =
-                    minute.wrapping_add(minutes.next().unwrap_or(0).cast_signed()).wrapping_add(1);
+                minute = minute.wrapping_add(minutes.next().unwrap_or(0).cast_signed()).wrapping_add(1);
             }
             let rows = cell_rows.next().unwrap_or(0).saturating_add(1);
             Cell { minute, rows, line_bytes: cell_bytes.next().unwrap_or(0) }

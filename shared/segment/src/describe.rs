@@ -57,11 +57,7 @@ fn write_all(out: &mut String, bytes: &[u8], footer: &Footer) -> Result<(), Fail
     let line_bytes: u64 = footer.streams().iter().map(|stream| stream.line_bytes).sum();
     let metadata_bytes: u64 = footer.streams().iter().map(|stream| stream.metadata_bytes).sum();
     writeln!(out, "segment v{VERSION}, {} bytes", bytes.len())?;
-    writeln!(
-        out,
-        "  rows {}, lines {line_bytes} bytes, metadata {metadata_bytes} bytes",
-        footer.rows()
-    )?;
+    writeln!(out, "  rows {}, lines {line_bytes} bytes, metadata {metadata_bytes} bytes", footer.rows())?;
     writeln!(out, "  time {} .. {}", footer.min_ts(), footer.max_ts())?;
     for (number, block) in footer.blocks().iter().enumerate() {
         write_block(out, bytes, number, block)?;
@@ -84,23 +80,13 @@ fn write_all(out: &mut String, bytes: &[u8], footer: &Footer) -> Result<(), Fail
         writeln!(
             out,
             "  {number} {} rows {}, lines {} bytes, metadata {} bytes, time {} .. {}",
-            stream.labels,
-            stream.rows,
-            stream.line_bytes,
-            stream.metadata_bytes,
-            stream.min_ts,
-            stream.max_ts
+            stream.labels, stream.rows, stream.line_bytes, stream.metadata_bytes, stream.min_ts, stream.max_ts
         )?;
     }
     Ok(())
 }
 
-fn write_block(
-    out: &mut String,
-    bytes: &[u8],
-    number: usize,
-    block: &BlockMeta,
-) -> Result<(), Failure> {
+fn write_block(out: &mut String, bytes: &[u8], number: usize, block: &BlockMeta) -> Result<(), Failure> {
     writeln!(
         out,
         "block {number}: {}, rows {}, time {} .. {}",
@@ -129,9 +115,7 @@ fn write_column(out: &mut String, bytes: &[u8], column: &ColumnMeta) -> Result<(
         ColumnKind::Timestamps => ("timestamps".into(), decode_timestamps(column, stored)?.len()),
         ColumnKind::LineLengths => ("line lengths".into(), decode_lengths(column, stored)?.len()),
         ColumnKind::Lines => ("lines".into(), decode_lines(column, stored)?.len()),
-        ColumnKind::Metadata(name) => {
-            (format!("metadata {name:?}"), decode_metadata(column, stored)?.values.len())
-        }
+        ColumnKind::Metadata(name) => (format!("metadata {name:?}"), decode_metadata(column, stored)?.values.len()),
         ColumnKind::Unknown(number) => (format!("unknown kind {number}"), 0),
     };
     let codec = match column.codec {
@@ -152,13 +136,7 @@ fn write_column(out: &mut String, bytes: &[u8], column: &ColumnMeta) -> Result<(
 
 fn write_filter(out: &mut String, bytes: &[u8], meta: &FilterMeta) -> Result<(), Failure> {
     let filter = Filter::decode(meta, part(bytes, &meta.range)?)?;
-    writeln!(
-        out,
-        "{}, {} hashes, {:.0} % of bits set",
-        place(&meta.range),
-        meta.hashes,
-        filter.fill() * 100.0
-    )?;
+    writeln!(out, "{}, {} hashes, {:.0} % of bits set", place(&meta.range), meta.hashes, filter.fill() * 100.0)?;
     Ok(())
 }
 
@@ -167,13 +145,7 @@ fn place(range: &Range<u64>) -> String {
 }
 
 fn part<'a>(bytes: &'a [u8], range: &Range<u64>) -> Result<&'a [u8], Error> {
-    let (start, end) = (
-        usize::try_from(range.start).unwrap_or(usize::MAX),
-        usize::try_from(range.end).unwrap_or(usize::MAX),
-    );
-    bytes.get(start..end).ok_or(Error::Truncated {
-        part: "segment",
-        need: range.end,
-        have: bytes.len() as u64,
-    })
+    let (start, end) =
+        (usize::try_from(range.start).unwrap_or(usize::MAX), usize::try_from(range.end).unwrap_or(usize::MAX));
+    bytes.get(start..end).ok_or(Error::Truncated { part: "segment", need: range.end, have: bytes.len() as u64 })
 }

@@ -93,23 +93,19 @@ fn from_recency(recencies: &[u32]) -> Option<Vec<u32>> {
 fn hex_length(values: &Interner) -> Option<usize> {
     let length = values.iter().next()?.len();
     let digits = |value: &str| value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (length > 0
-        && length.is_multiple_of(2)
-        && values.iter().all(|value| value.len() == length && digits(value)))
-    .then_some(length)
+    (length > 0 && length.is_multiple_of(2) && values.iter().all(|value| value.len() == length && digits(value)))
+        .then_some(length)
 }
 
 fn put_hex(value: &str, out: &mut Vec<u8>) {
-    let digit =
-        |byte: u8| if byte < b'a' { byte.wrapping_sub(b'0') } else { byte.wrapping_sub(b'a' - 10) };
+    let digit = |byte: u8| if byte < b'a' { byte.wrapping_sub(b'0') } else { byte.wrapping_sub(b'a' - 10) };
     let (pairs, _) = value.as_bytes().as_chunks::<2>();
     out.extend(pairs.iter().map(|[high, low]| (digit(*high) << 4) | digit(*low)));
 }
 
 /// Spells bytes in lowercase hex.
 fn spell_hex(bytes: &[u8]) -> String {
-    let digit =
-        |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
@@ -130,8 +126,7 @@ pub fn decode_metadata(column: &ColumnMeta, stored: &[u8]) -> Result<Dictionary,
     let mut cursor = Cursor::new(part, &raw);
     let mut codes = integers::decode_u32(&mut cursor, column.row_count())?;
     if recent {
-        codes = from_recency(&codes)
-            .ok_or_else(|| cursor.malformed("a code reaches before the first value"))?;
+        codes = from_recency(&codes).ok_or_else(|| cursor.malformed("a code reaches before the first value"))?;
     }
     if codes.iter().any(|code| *code > column.values) {
         return Err(cursor.malformed("a code has no value"));
@@ -152,14 +147,12 @@ fn take_hex(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<String>, Error>
 
 fn take_text(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<String>, Error> {
     let lengths = integers::decode_u32(cursor, count)?;
-    let text = std::str::from_utf8(cursor.take_rest())
-        .map_err(|_| cursor.malformed("text is not UTF-8"))?;
+    let text = std::str::from_utf8(cursor.take_rest()).map_err(|_| cursor.malformed("text is not UTF-8"))?;
     let mut rest = text;
     let mut values = Vec::with_capacity(count);
     for length in lengths {
-        let (value, after) = rest
-            .split_at_checked(length as usize)
-            .ok_or_else(|| cursor.malformed("values end too early"))?;
+        let (value, after) =
+            rest.split_at_checked(length as usize).ok_or_else(|| cursor.malformed("values end too early"))?;
         values.push(value.to_owned());
         rest = after;
     }

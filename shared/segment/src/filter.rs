@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::ops::Range;
 
 use bloomfilter::Bloom;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::Error;
 use crate::layout::{FILTER_HASHES_MAX, checksum32};
@@ -43,13 +43,9 @@ impl Key {
         Key(xxh3_64_with_seed(token, SEED_TOKEN).max(1))
     }
 
-    /// A name cannot hold the byte 0xff, which is never part of UTF-8, so two pairs are never spelled alike.
+    /// The hash of the name seeds the hash of the value, so that nothing need be put together first.
     fn pair(seed: u64, name: &str, value: &str) -> Self {
-        let mut hasher = Xxh3::with_seed(seed);
-        hasher.update(name.as_bytes());
-        hasher.update(&[0xff]);
-        hasher.update(value.as_bytes());
-        Key(hasher.digest().max(1))
+        Key(xxh3_64_with_seed(value.as_bytes(), xxh3_64_with_seed(name.as_bytes(), seed)).max(1))
     }
 
     pub(crate) fn hash(self) -> u64 {
@@ -88,9 +84,8 @@ pub struct Filter(Bloom<Key>);
 impl Filter {
     /// A filter of the given keys, sized for the wanted rate of wrong "perhaps".
     pub(crate) fn build(keys: &KeySet, error_rate: f64) -> Result<Self, Error> {
-        let mut bloom =
-            Bloom::new_for_fp_rate_with_seed(keys.len().max(1), error_rate, &FILTER_SEED)
-                .map_err(|why| Error::Malformed { part: "filter", why })?;
+        let mut bloom = Bloom::new_for_fp_rate_with_seed(keys.len().max(1), error_rate, &FILTER_SEED)
+            .map_err(|why| Error::Malformed { part: "filter", why })?;
         keys.iter().for_each(|key| bloom.set(&key));
         Ok(Filter(bloom))
     }
@@ -106,7 +101,8 @@ impl Filter {
 
     /// Reads a filter's stored bytes.
     pub fn decode(meta: &FilterMeta, stored: &[u8]) -> Result<Self, Error> {
-        let need = meta.range.end - meta.range.start;
+        let need = meta.range.end.saturating_sub(meta.range.start);
+        check_shape(need, meta.hashes)?;
         if stored.len() as u64 != need {
             return Err(Error::Truncated { part: "filter", need, have: stored.len() as u64 });
         }
@@ -156,21 +152,21 @@ pub(crate) fn take_filter(cursor: &mut Cursor<'_>, offset: &mut u64) -> Result<F
     let length = cursor.varint()?;
     let hashes = cursor.varint_u32()?;
     let checksum = cursor.u32()?;
+    check_shape(length, hashes)?;
+    let start = *offset;
+    *offset = start.checked_add(length).ok_or_else(|| cursor.malformed("a filter ends behind the object"))?;
+    Ok(FilterMeta { range: start..*offset, hashes, checksum })
+}
+
+/// A filter that can be asked has bits, and a number of hashes that does not take all day.
+fn check_shape(length: u64, hashes: u32) -> Result<(), Error> {
     if length == 0 || hashes == 0 {
-        return Err(cursor.malformed("a filter is empty"));
+        return Err(Error::Malformed { part: "filter", why: "it is empty" });
     }
     if hashes > FILTER_HASHES_MAX {
-        return Err(Error::Limit {
-            part: "filter",
-            value: hashes.into(),
-            limit: FILTER_HASHES_MAX.into(),
-        });
+        return Err(Error::Limit { part: "filter", value: hashes.into(), limit: FILTER_HASHES_MAX.into() });
     }
-    let start = *offset;
-    *offset = start
-        .checked_add(length)
-        .ok_or_else(|| cursor.malformed("a filter ends behind the object"))?;
-    Ok(FilterMeta { range: start..*offset, hashes, checksum })
+    Ok(())
 }
 
 /// The distinct keys of a block or slice. Open addressing over hashes: nothing is hashed twice, nothing allocated a key.

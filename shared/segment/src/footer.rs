@@ -52,7 +52,7 @@ pub struct SectionMeta {
 
 impl SectionMeta {
     pub(crate) fn open(&self, part: &'static str, stored: &[u8]) -> Result<Vec<u8>, Error> {
-        let need = self.range.end - self.range.start;
+        let need = self.range.end.saturating_sub(self.range.start);
         if stored.len() as u64 != need {
             return Err(Error::Truncated { part, need, have: stored.len() as u64 });
         }
@@ -125,9 +125,8 @@ impl Footer {
 
     /// Reads the bytes of [`Footer::counts_range`].
     pub fn decode_counts(&self, stored: &[u8]) -> Result<Counts, Error> {
-        let section = self
-            .section(SECTION_COUNTS)
-            .ok_or(Error::Malformed { part: "counts", why: "the segment has none" })?;
+        let section =
+            self.section(SECTION_COUNTS).ok_or(Error::Malformed { part: "counts", why: "the segment has none" })?;
         counts::decode(&section.open("counts", stored)?, self.streams.len(), self.rows())
     }
 
@@ -175,9 +174,7 @@ impl Footer {
         put_varint(&mut slices, self.slices.len() as u64);
         self.slices.iter().for_each(|slice| put_filter(slice, &mut slices));
         let mut out = Vec::new();
-        for (kind, payload) in
-            [(SECTIONS, sections), (NAMES, name_list), (BLOCKS, blocks), (SLICES, slices)]
-        {
+        for (kind, payload) in [(SECTIONS, sections), (NAMES, name_list), (BLOCKS, blocks), (SLICES, slices)] {
             put_varint(&mut out, kind);
             put_varint(&mut out, payload.len() as u64);
             out.extend_from_slice(&payload);
@@ -193,37 +190,30 @@ impl Footer {
             let kind = cursor.varint()?;
             let length = cursor.length()?;
             let payload = cursor.take(length)?;
-            let slot = usize::try_from(kind)
-                .ok()
-                .and_then(|kind| kind.checked_sub(1))
-                .and_then(|index| parts.get_mut(index));
+            let slot =
+                usize::try_from(kind).ok().and_then(|kind| kind.checked_sub(1)).and_then(|index| parts.get_mut(index));
             match slot {
                 Some(slot) => *slot = Some(Cursor::new(PART, payload)),
                 None if kind >= SKIPPABLE_MIN => {}
                 None => return Err(Error::Unknown { part: PART, what: "section", value: kind }),
             }
         }
-        let [Some(mut sections), Some(mut names), Some(mut blocks), Some(mut slices)] = parts
-        else {
+        let [Some(mut sections), Some(mut names), Some(mut blocks), Some(mut slices)] = parts else {
             return Err(cursor.malformed("a section is missing"));
         };
         let name_count = names.count(1)?;
-        let name_list = (0..name_count)
-            .map(|_| names.string().map(Arc::from))
-            .collect::<Result<Vec<Arc<str>>, _>>()?;
+        let name_list = (0..name_count).map(|_| names.string().map(Arc::from)).collect::<Result<Vec<Arc<str>>, _>>()?;
         let mut offset = HEADER.len() as u64;
         let mut all = take_blocks(&mut blocks, &name_list, &mut offset)?;
         for (block, filter_len) in all.iter_mut() {
             let start = offset;
-            offset = start
-                .checked_add(*filter_len)
-                .ok_or_else(|| cursor.malformed("a filter ends behind the object"))?;
+            offset =
+                start.checked_add(*filter_len).ok_or_else(|| cursor.malformed("a filter ends behind the object"))?;
             block.filter.range = start..offset;
         }
         let slice_count = slices.count(FILTER_RECORD_BYTES_MIN)?;
-        let slice_list = (0..slice_count)
-            .map(|_| take_filter(&mut slices, &mut offset))
-            .collect::<Result<Vec<_>, _>>()?;
+        let slice_list =
+            (0..slice_count).map(|_| take_filter(&mut slices, &mut offset)).collect::<Result<Vec<_>, _>>()?;
         let section_list = take_sections(&mut sections, &mut offset)?;
         if offset != footer_offset {
             return Err(cursor.malformed("the parts do not end where the footer begins"));
@@ -259,11 +249,7 @@ const BLOCK_RECORD_BYTES_MIN: usize =
 const RUN_RECORD_BYTES_MIN: usize = 4;
 
 /// Reads the blocks, each with the length of its filter, which lies behind all blocks.
-fn take_blocks(
-    cursor: &mut Cursor<'_>,
-    names: &[Arc<str>],
-    offset: &mut u64,
-) -> Result<Vec<(BlockMeta, u64)>, Error> {
+fn take_blocks(cursor: &mut Cursor<'_>, names: &[Arc<str>], offset: &mut u64) -> Result<Vec<(BlockMeta, u64)>, Error> {
     let count = cursor.count(BLOCK_RECORD_BYTES_MIN)?;
     if count == 0 {
         return Err(cursor.malformed("there is no block"));
@@ -274,9 +260,8 @@ fn take_blocks(
         let runs = take_runs(cursor, &mut stream, &mut time)?;
         let rows = runs.last().map_or(0, |run| run.first_row + run.rows);
         let column_count = cursor.count(COLUMN_RECORD_BYTES_MIN)?;
-        let columns = (0..column_count)
-            .map(|_| take_column(cursor, names, rows, offset))
-            .collect::<Result<Vec<_>, _>>()?;
+        let columns =
+            (0..column_count).map(|_| take_column(cursor, names, rows, offset)).collect::<Result<Vec<_>, _>>()?;
         for kind in [ColumnKind::Timestamps, ColumnKind::LineLengths, ColumnKind::Lines] {
             if !columns.iter().any(|column| column.kind == kind) {
                 return Err(Error::Malformed { part: kind.part(), why: "a block has none" });
@@ -301,13 +286,9 @@ fn take_runs(cursor: &mut Cursor<'_>, stream: &mut u32, time: &mut i64) -> Resul
         let min_ts = time.wrapping_add(cursor.signed()?);
         let max_ts = min_ts.wrapping_add(cursor.varint()?.cast_signed());
         if rows == 0 || max_ts < min_ts || (index > 0 && step == 0) {
-            return Err(
-                cursor.malformed("a run is empty, ends before it starts or repeats a stream")
-            );
+            return Err(cursor.malformed("a run is empty, ends before it starts or repeats a stream"));
         }
-        *stream = stream
-            .checked_add(step)
-            .ok_or_else(|| cursor.malformed("a stream number passes 32 bits"))?;
+        *stream = stream.checked_add(step).ok_or_else(|| cursor.malformed("a stream number passes 32 bits"))?;
         *time = min_ts;
         runs.push(Run { stream: *stream, first_row, rows, min_ts, max_ts });
         first_row = first_row.saturating_add(rows);
@@ -332,9 +313,7 @@ fn take_sections(cursor: &mut Cursor<'_>, offset: &mut u64) -> Result<Vec<Sectio
         let raw_len = cursor.varint()?;
         let checksum = cursor.u64()?;
         let start = *offset;
-        *offset = start
-            .checked_add(stored_len)
-            .ok_or_else(|| cursor.malformed("a section ends behind the object"))?;
+        *offset = start.checked_add(stored_len).ok_or_else(|| cursor.malformed("a section ends behind the object"))?;
         if !matches!(kind, SECTION_COUNTS | SECTION_STREAMS) && kind < SKIPPABLE_MIN {
             return Err(Error::Unknown { part: PART, what: "part of the file", value: kind });
         }

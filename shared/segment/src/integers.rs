@@ -57,9 +57,8 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>, 
             Ok(packed.iter().flat_map(unpack).take(count).collect())
         }
         8 | 16 | 24 | 32 | 40 | 48 | 56 | 64 => {
-            let bytes = count
-                .checked_mul(usize::from(bits / 8))
-                .ok_or_else(|| cursor.malformed("a list is too long"))?;
+            let bytes =
+                count.checked_mul(usize::from(bits / 8)).ok_or_else(|| cursor.malformed("a list is too long"))?;
             let planes = cursor.take(bytes)?;
             let mut values = vec![0u64; count];
             for (plane, shift) in planes.chunks(count.max(1)).zip((0u32..64).step_by(8)) {
@@ -69,9 +68,7 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>, 
             }
             Ok(values)
         }
-        other => {
-            Err(Error::Unknown { part: cursor.part(), what: "integer width", value: other.into() })
-        }
+        other => Err(Error::Unknown { part: cursor.part(), what: "integer width", value: other.into() }),
     }
 }
 

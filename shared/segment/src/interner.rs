@@ -22,13 +22,7 @@ pub(crate) struct Interner {
 impl Default for Interner {
     fn default() -> Self {
         let seed = RandomState::new().hash_one(0);
-        Interner {
-            text: String::new(),
-            ends: Vec::new(),
-            hashes: Vec::new(),
-            slots: Vec::new(),
-            seed,
-        }
+        Interner { text: String::new(), ends: Vec::new(), hashes: Vec::new(), slots: Vec::new(), seed }
     }
 }
 
@@ -55,8 +49,8 @@ impl Interner {
         self.text.push_str(text);
         self.ends.push(self.text.len());
         self.hashes.push(hash);
-        let number = u32::try_from(self.ends.len())
-            .expect("a block has at most 2^20 rows, a segment fewer than 2^32 strings");
+        let number =
+            u32::try_from(self.ends.len()).expect("a block has at most 2^20 rows, a segment fewer than 2^32 strings");
         if let Some(free) = self.slots.get_mut(slot) {
             *free = number;
         }
@@ -65,8 +59,7 @@ impl Interner {
 
     /// The string of that number; empty if there is none.
     pub(crate) fn get(&self, index: usize) -> &str {
-        let start =
-            index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         self.ends.get(index).and_then(|end| self.text.get(start..*end)).unwrap_or_default()
     }
 

@@ -102,21 +102,13 @@ impl Trailer {
         if version != VERSION {
             return Err(Error::Version { found: version, readable: VERSION });
         }
-        let footer_end = footer_offset
-            .checked_add(u64::from(footer_stored))
-            .and_then(|end| end.checked_add(TRAILER_BYTES as u64));
+        let footer_end =
+            footer_offset.checked_add(u64::from(footer_stored)).and_then(|end| end.checked_add(TRAILER_BYTES as u64));
         if footer_end != Some(object_len) || footer_offset < HEADER.len() as u64 {
-            return Err(Error::Malformed {
-                part: "trailer",
-                why: "the footer does not end where the trailer begins",
-            });
+            return Err(Error::Malformed { part: "trailer", why: "the footer does not end where the trailer begins" });
         }
         if u64::from(footer_raw) > SECTION_BYTES_MAX {
-            return Err(Error::Limit {
-                part: "footer",
-                value: footer_raw.into(),
-                limit: SECTION_BYTES_MAX,
-            });
+            return Err(Error::Limit { part: "footer", value: footer_raw.into(), limit: SECTION_BYTES_MAX });
         }
         let footer_codec = Codec::from_number(codec, "footer")?;
         Ok(Trailer { footer_offset, footer_stored, footer_raw, footer_codec, checksum })
@@ -125,11 +117,7 @@ impl Trailer {
     /// Whether footer and trailer are as they were written. `trailer` are the trailer's own bytes.
     pub(crate) fn check(&self, stored: &[u8], trailer: &[u8]) -> Result<(), Error> {
         let covered = trailer.get(..20).unwrap_or_default();
-        if footer_checksum(stored, covered) == self.checksum {
-            Ok(())
-        } else {
-            Err(Error::Checksum { part: "footer" })
-        }
+        if footer_checksum(stored, covered) == self.checksum { Ok(()) } else { Err(Error::Checksum { part: "footer" }) }
     }
 }
 

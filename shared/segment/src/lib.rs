@@ -41,8 +41,7 @@ pub use error::Error;
 pub use filter::{Filter, FilterMeta, Key};
 pub use footer::{Footer, SectionMeta};
 pub use layout::{
-    BLOCK_NAMES_MAX, BLOCK_ROWS_MAX, COLUMN_BYTES_MAX, LINE_BYTES_MAX, SECTION_BYTES_MAX,
-    TRAILER_BYTES, VERSION,
+    BLOCK_NAMES_MAX, BLOCK_ROWS_MAX, COLUMN_BYTES_MAX, LINE_BYTES_MAX, SECTION_BYTES_MAX, TRAILER_BYTES, VERSION,
 };
 pub use reader::{Opened, open_tail};
 pub use sorted::SortedWriter;

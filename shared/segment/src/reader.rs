@@ -23,17 +23,12 @@ pub enum Opened {
 /// Opens a segment of `object_len` bytes by its last `tail.len()` bytes.
 pub fn open_tail(tail: &[u8], object_len: u64) -> Result<Opened, Error> {
     if object_len < SEGMENT_BYTES_MIN {
-        return Err(Error::Truncated {
-            part: "segment",
-            need: SEGMENT_BYTES_MIN,
-            have: object_len,
-        });
+        return Err(Error::Truncated { part: "segment", need: SEGMENT_BYTES_MIN, have: object_len });
     }
     let Some(tail_start) = object_len.checked_sub(tail.len() as u64) else {
         return Err(Error::Malformed { part: "tail", why: "it is longer than the object" });
     };
-    let Some((_, trailer_bytes)) = tail.split_at_checked(tail.len().wrapping_sub(TRAILER_BYTES))
-    else {
+    let Some((_, trailer_bytes)) = tail.split_at_checked(tail.len().wrapping_sub(TRAILER_BYTES)) else {
         return Ok(Opened::NeedMore { from: object_len - TRAILER_BYTES as u64 });
     };
     let trailer = Trailer::decode(trailer_bytes, object_len)?;
@@ -47,20 +42,63 @@ pub fn open_tail(tail: &[u8], object_len: u64) -> Result<Opened, Error> {
         return Ok(Opened::NeedMore { from: trailer.footer_offset });
     };
     trailer.check(stored, trailer_bytes)?;
-    let raw = unpack(
-        "footer",
-        trailer.footer_codec,
-        stored,
-        trailer.footer_raw.into(),
-        SECTION_BYTES_MAX,
-    )?;
+    let raw = unpack("footer", trailer.footer_codec, stored, trailer.footer_raw.into(), SECTION_BYTES_MAX)?;
     let footer = Footer::decode(&raw, trailer.footer_offset)?;
-    let section = footer
-        .section(SECTION_STREAMS)
-        .ok_or(Error::Malformed { part: "footer", why: "there is no stream table" })?;
+    let section =
+        footer.section(SECTION_STREAMS).ok_or(Error::Malformed { part: "footer", why: "there is no stream table" })?;
     let Some(stored) = slice(section.range.start, section.range.end) else {
         return Ok(Opened::NeedMore { from: section.range.start });
     };
     let streams = streams::decode(&section.open("stream table", stored)?)?;
     footer.with_streams(streams).map(Opened::Footer)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Entry, Labels};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec::Codec;
+    use crate::{Options, Writer, counts, describe};
+
+    fn sample() -> Vec<u8> {
+        let labels = [Labels::from_pairs([("app", "a")]), Labels::from_pairs([("app", "b")])];
+        let entry = |i: i64| Entry {
+            timestamp_ns: i * 1_000,
+            line: format!("line {i}"),
+            metadata: Labels::from_pairs([("detected_level", "info")]),
+        };
+        let entries: Vec<Entry> = (0..20).map(entry).collect();
+        let mut writer = Writer::new(Options { block_bytes_max: 100, ..Options::default() });
+        labels.iter().for_each(|labels| writer.add(labels, &entries));
+        writer.finish().expect("rows were added").bytes
+    }
+
+    proptest! {
+        /// Someone who can compute a checksum can still not make a reader panic or ask for much memory.
+        #[test]
+        fn made_up_footers_never_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+            let bytes = sample();
+            let trailer_bytes = &bytes[bytes.len() - TRAILER_BYTES..];
+            let trailer = Trailer::decode(trailer_bytes, bytes.len() as u64).expect("a fresh segment");
+            let start = trailer.footer_offset as usize;
+            let stored = &bytes[start..start + trailer.footer_stored as usize];
+            let mut raw = unpack("footer", trailer.footer_codec, stored, trailer.footer_raw.into(), SECTION_BYTES_MAX).expect("a footer");
+            for (index, value) in changes {
+                let index = index.index(raw.len());
+                raw[index] = value;
+            }
+            let mut made_up = bytes[..start].to_vec();
+            made_up.extend_from_slice(&raw);
+            Trailer::encode(trailer.footer_offset, &raw, raw.len() as u32, Codec::Raw, &mut made_up).expect("short");
+            let _ = describe(&made_up);
+        }
+
+        #[test]
+        fn made_up_sections_never_panic(raw: Vec<u8>, rows: u32) {
+            let _ = streams::decode(&raw);
+            let _ = counts::decode(&raw, 3, rows.into());
+        }
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use model::{EntryRef, Labels};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Error;
 use crate::block::{BlockBuilder, BlockMeta};
@@ -14,9 +14,7 @@ use crate::codec::Packer;
 use crate::counts::{Counter, LEVEL_NAME};
 use crate::filter::{Filter, FilterMeta, Key, KeySet};
 use crate::footer::{Footer, SECTION_COUNTS, SECTION_STREAMS, SectionMeta};
-use crate::layout::{
-    BLOCK_NAMES_MAX, HEADER, LINE_BYTES_MAX, SECTION_BYTES_MAX, Trailer, checksum64,
-};
+use crate::layout::{BLOCK_NAMES_MAX, HEADER, LINE_BYTES_MAX, SECTION_BYTES_MAX, Trailer, checksum64};
 use crate::streams::{self, StreamInfo};
 use crate::writer::{Options, Segment};
 
@@ -33,7 +31,10 @@ pub struct SortedWriter {
     keys: Vec<Key>,
     streams: Vec<StreamInfo>,
     counter: Counter,
-    /// Digests of the rows of the current stream and time.
+    row: RowText,
+    /// The last row of the current stream.
+    row_before: RowText,
+    /// Digests of the rows of the current stream and time, once there are two.
     same_time: HashSet<u128>,
     rows_dropped: u64,
 }
@@ -52,6 +53,8 @@ impl SortedWriter {
             keys: Vec::new(),
             streams: Vec::new(),
             counter: Counter::default(),
+            row: RowText::default(),
+            row_before: RowText::default(),
             same_time: HashSet::new(),
             rows_dropped: 0,
         })
@@ -66,7 +69,6 @@ impl SortedWriter {
         if self.block.line_bytes() >= self.options.block_bytes_min {
             self.seal_block()?;
         }
-        self.same_time.clear();
         self.streams.push(StreamInfo {
             labels: labels.clone(),
             rows: 0,
@@ -89,18 +91,24 @@ impl SortedWriter {
         if entry.timestamp_ns < stream.max_ts {
             return Err(Error::Order { why: "times must not descend" });
         }
-        if entry.timestamp_ns > stream.max_ts {
-            self.same_time.clear();
-        }
-        let metadata_bytes: usize =
-            entry.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let repeats_time = stream.rows > 0 && entry.timestamp_ns == stream.max_ts;
+        let metadata_bytes: usize = entry.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         check_size("line", entry.line.len(), LINE_BYTES_MAX)?;
         check_size("structured metadata of an entry", metadata_bytes, LINE_BYTES_MAX)?;
         check_size("structured metadata names of an entry", entry.metadata.len(), BLOCK_NAMES_MAX)?;
-        if !self.same_time.insert(digest(&entry)) {
-            self.rows_dropped += 1;
-            return Ok(());
+        self.row.spell(&entry);
+        if !repeats_time {
+            self.same_time.clear();
+        } else {
+            if self.same_time.is_empty() {
+                self.same_time.insert(self.row_before.digest());
+            }
+            if !self.same_time.insert(self.row.digest()) {
+                self.rows_dropped += 1;
+                return Ok(());
+            }
         }
+        std::mem::swap(&mut self.row, &mut self.row_before);
         stream.rows += 1;
         stream.line_bytes += entry.line.len() as u64;
         stream.metadata_bytes += metadata_bytes as u64;
@@ -109,12 +117,9 @@ impl SortedWriter {
         if self.is_full(entry.line.len(), metadata_bytes, entry.metadata.len()) {
             self.seal_block()?;
         }
-        let level =
-            entry.metadata.iter().find(|(name, _)| *name == LEVEL_NAME).map(|(_, value)| *value);
+        let level = entry.metadata.iter().find(|(name, _)| *name == LEVEL_NAME).map(|(_, value)| *value);
         self.counter.add(entry.timestamp_ns, level, entry.line.len() as u64);
-        if let Some((stream, index)) =
-            self.streams.last().zip(u32::try_from(self.streams.len() - 1).ok())
-        {
+        if let Some((stream, index)) = self.streams.last().zip(u32::try_from(self.streams.len() - 1).ok()) {
             self.block.push(index, &stream.labels, &entry);
         }
         Ok(())
@@ -187,8 +192,7 @@ impl SortedWriter {
         let block = &self.block;
         block.rows() >= block_rows_max as usize
             || block.line_bytes() + line_bytes > block_bytes_max
-            || block.metadata_bytes() + metadata_bytes
-                > METADATA_BYTES_PER_LINE_BYTE_MAX * block_bytes_max
+            || block.metadata_bytes() + metadata_bytes > METADATA_BYTES_PER_LINE_BYTE_MAX * block_bytes_max
             || block.names() + names > BLOCK_NAMES_MAX
     }
 
@@ -199,8 +203,7 @@ impl SortedWriter {
         let offset = self.drained_bytes;
         let mut block = self.block.seal(&mut self.packer, offset, &mut self.out)?;
         let keys = self.block.keys();
-        block.filter = Filter::build(keys, self.options.block_filter_error_rate)?
-            .encode(&mut self.block_filters);
+        block.filter = Filter::build(keys, self.options.block_filter_error_rate)?.encode(&mut self.block_filters);
         self.keys.extend(keys.iter());
         keys.clear();
         self.blocks.push(block);
@@ -224,32 +227,19 @@ impl SortedWriter {
         for part in parts {
             distinct.clear();
             part.into_iter().for_each(|key| distinct.insert(key));
-            let mut slice = Filter::build(&distinct, self.options.segment_filter_error_rate)?
-                .encode(&mut self.out);
-            slice.range =
-                slice.range.start + self.drained_bytes..slice.range.end + self.drained_bytes;
+            let mut slice = Filter::build(&distinct, self.options.segment_filter_error_rate)?.encode(&mut self.out);
+            slice.range = slice.range.start + self.drained_bytes..slice.range.end + self.drained_bytes;
             slices.push(slice);
         }
         Ok(slices)
     }
 
-    fn put_section(
-        &mut self,
-        kind: u64,
-        part: &'static str,
-        raw: &[u8],
-    ) -> Result<SectionMeta, Error> {
+    fn put_section(&mut self, kind: u64, part: &'static str, raw: &[u8]) -> Result<SectionMeta, Error> {
         check_size(part, raw.len(), usize::try_from(SECTION_BYTES_MAX).unwrap_or(usize::MAX))?;
         let (start, offset) = (self.out.len(), self.offset());
         let codec = self.packer.pack(part, raw, &mut self.out)?;
         let checksum = checksum64(self.out.get(start..).unwrap_or_default());
-        Ok(SectionMeta {
-            range: offset..self.offset(),
-            raw_len: raw.len() as u64,
-            kind,
-            codec,
-            checksum,
-        })
+        Ok(SectionMeta { range: offset..self.offset(), raw_len: raw.len() as u64, kind, codec, checksum })
     }
 }
 
@@ -257,22 +247,24 @@ impl SortedWriter {
 const METADATA_BYTES_PER_LINE_BYTE_MAX: usize = 8;
 
 fn check_size(part: &'static str, value: usize, limit: usize) -> Result<(), Error> {
-    if value > limit {
-        Err(Error::Limit { part, value: value as u64, limit: limit as u64 })
-    } else {
-        Ok(())
-    }
+    if value > limit { Err(Error::Limit { part, value: value as u64, limit: limit as u64 }) } else { Ok(()) }
 }
 
-/// Line and metadata of a row as one number. 0xff is never part of UTF-8, so no two rows are spelled alike.
-fn digest(entry: &EntryRef<'_>) -> u128 {
-    let mut hasher = Xxh3::new();
-    hasher.update(entry.line.as_bytes());
-    for (name, value) in entry.metadata {
-        hasher.update(&[0xff]);
-        hasher.update(name.as_bytes());
-        hasher.update(&[0xff]);
-        hasher.update(value.as_bytes());
+/// Line and metadata of a row in one buffer. 0xff is never part of UTF-8, so no two rows are spelled alike.
+#[derive(Debug, Default)]
+struct RowText(Vec<u8>);
+
+impl RowText {
+    fn spell(&mut self, entry: &EntryRef<'_>) {
+        self.0.clear();
+        self.0.extend_from_slice(entry.line.as_bytes());
+        for text in entry.metadata.iter().flat_map(|(name, value)| [name, value]) {
+            self.0.push(0xff);
+            self.0.extend_from_slice(text.as_bytes());
+        }
     }
-    hasher.digest128()
+
+    fn digest(&self) -> u128 {
+        xxh3_128(&self.0)
+    }
 }

@@ -49,10 +49,7 @@ pub(crate) fn encode(streams: &[StreamInfo]) -> Vec<u8> {
     }
     out.extend_from_slice(&table);
     integers::encode(&streams.iter().map(|stream| stream.line_bytes).collect::<Vec<_>>(), &mut out);
-    integers::encode(
-        &streams.iter().map(|stream| stream.metadata_bytes).collect::<Vec<_>>(),
-        &mut out,
-    );
+    integers::encode(&streams.iter().map(|stream| stream.metadata_bytes).collect::<Vec<_>>(), &mut out);
     out
 }
 

@@ -56,9 +56,7 @@ mod tests {
 
     #[test]
     fn tokens_are_maximal_ascii_runs() {
-        let check = |text: &str, want: &[&str]| {
-            assert_eq!(tokens(text).collect::<Vec<_>>(), want, "{text:?}")
-        };
+        let check = |text: &str, want: &[&str]| assert_eq!(tokens(text).collect::<Vec<_>>(), want, "{text:?}");
         check("", &[]);
         check("GET /users/42?x_y=1", &["GET", "users", "42", "x_y", "1"]);
         check("größe", &["gr", "e"]);

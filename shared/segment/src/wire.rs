@@ -51,11 +51,7 @@ impl<'a> Cursor<'a> {
     /// The next `count` bytes.
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
         let Some((taken, rest)) = self.rest.split_at_checked(count) else {
-            return Err(Error::Truncated {
-                part: self.part,
-                need: count as u64,
-                have: self.rest.len() as u64,
-            });
+            return Err(Error::Truncated { part: self.part, need: count as u64, have: self.rest.len() as u64 });
         };
         self.rest = rest;
         Ok(taken)
@@ -68,11 +64,7 @@ impl<'a> Cursor<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let Some((taken, rest)) = self.rest.split_first_chunk::<N>() else {
-            return Err(Error::Truncated {
-                part: self.part,
-                need: N as u64,
-                have: self.rest.len() as u64,
-            });
+            return Err(Error::Truncated { part: self.part, need: N as u64, have: self.rest.len() as u64 });
         };
         self.rest = rest;
         Ok(*taken)

@@ -45,9 +45,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// For merged segments: small.
+    /// For merged segments: small, and a stream of any size has blocks of its own.
     pub fn merged() -> Self {
-        Options { level: 9, ..Options::default() }
+        Options { level: 9, block_bytes_min: 1 << 17, block_filter_error_rate: 0.03, ..Options::default() }
     }
 
     /// The same, each value moved into the range that the format allows.
@@ -114,11 +114,7 @@ impl<'a> Writer<'a> {
             for entry in entries {
                 metadata.clear();
                 metadata.extend(entry.metadata.iter());
-                writer.push(EntryRef {
-                    timestamp_ns: entry.timestamp_ns,
-                    line: &entry.line,
-                    metadata: &metadata,
-                })?;
+                writer.push(EntryRef { timestamp_ns: entry.timestamp_ns, line: &entry.line, metadata: &metadata })?;
             }
         }
         writer.finish()

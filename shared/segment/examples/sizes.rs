@@ -1,0 +1,119 @@
+//! What a segment of the bench set takes, part by part, and how fast it is written: `cargo run --release --example sizes`.
+//!
+//! Arguments are `name=value` for any option, `rounds=value` to write more often, `merged` for one segment of
+//! all pushes, `plain` to compare with zstd alone.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+
+#[path = "../benches/frames/mod.rs"]
+mod frames;
+
+use std::collections::BTreeMap;
+
+use frames::{Batch, load, merged, raw_bytes};
+use segment::{ColumnKind, Footer, Opened, Options, Writer, open_tail};
+
+fn main() {
+    let Some(batches) = load() else { return };
+    let mut options = Options::default();
+    let (mut merge, mut plain, mut rounds) = (false, false, 1);
+    for argument in std::env::args().skip(1) {
+        match argument.split_once('=') {
+            Some(("level", value)) => options.level = value.parse().unwrap(),
+            Some(("max", value)) => options.block_bytes_max = value.parse().unwrap(),
+            Some(("min", value)) => options.block_bytes_min = value.parse().unwrap(),
+            Some(("rows", value)) => options.block_rows_max = value.parse().unwrap(),
+            Some(("bloom", value)) => options.block_filter_error_rate = value.parse().unwrap(),
+            Some(("slice", value)) => options.segment_filter_error_rate = value.parse().unwrap(),
+            Some(("rounds", value)) => rounds = value.parse().unwrap(),
+            _ => (merge, plain) = (merge || argument == "merged", plain || argument == "plain"),
+        }
+    }
+    let batches = if merge { vec![merged(&batches)] } else { batches };
+    let raw: usize = batches.iter().map(raw_bytes).sum();
+    let mut parts = BTreeMap::new();
+    let mut stored = 0;
+    let start = cpu_seconds();
+    let segments: Vec<Vec<u8>> = batches.iter().map(|batch| write(batch, &options)).collect();
+    for _ in 1..rounds {
+        batches.iter().for_each(|batch| drop(write(batch, &options)));
+    }
+    let seconds = cpu_seconds() - start;
+    for bytes in &segments {
+        stored += bytes.len();
+        let Opened::Footer(footer) = open_tail(bytes, bytes.len() as u64).unwrap() else { panic!() };
+        add_parts(&mut parts, &footer, bytes.len());
+    }
+    println!("{options:?}");
+    if plain {
+        calibrate(&batches, options.level);
+    }
+    println!(
+        "{} segments, raw {raw}, stored {stored} = {:.2} %, {:.0} MB/s of CPU time",
+        segments.len(),
+        stored as f64 * 100.0 / raw as f64,
+        raw as f64 * f64::from(rounds) / 1e6 / seconds
+    );
+    for (part, bytes) in parts {
+        println!("{bytes:>9} {:5.2} % {part}", bytes as f64 * 100.0 / raw as f64);
+    }
+}
+
+fn write(batch: &Batch, options: &Options) -> Vec<u8> {
+    let mut writer = Writer::new(options.clone());
+    for (labels, entries) in batch {
+        writer.add(labels, entries);
+    }
+    writer.finish().unwrap().bytes
+}
+
+fn add_parts(parts: &mut BTreeMap<String, u64>, footer: &Footer, object_len: usize) {
+    let mut add = |part: &str, bytes: u64| *parts.entry(part.to_owned()).or_default() += bytes;
+    let mut end = 0;
+    for block in footer.blocks() {
+        add("block filters", block.filter.range.end - block.filter.range.start);
+        end = block.filter.range.end;
+        for column in &block.columns {
+            match &column.kind {
+                ColumnKind::Metadata(name) => {
+                    add(&format!("metadata {name}"), column.stored_len());
+                    add("metadata", column.stored_len());
+                }
+                kind => add(&format!("{kind:?}"), column.stored_len()),
+            }
+        }
+    }
+    add("blocks", footer.blocks().len() as u64);
+    add("slices", footer.slices().len() as u64);
+    for slice in footer.slices() {
+        add("segment filter", slice.range.end - slice.range.start);
+        end = slice.range.end;
+    }
+    let counts = footer.counts_range();
+    add("counts", counts.end - counts.start);
+    end = end.max(counts.end);
+    add("streams, footer, trailer", object_len as u64 - end);
+}
+
+/// What zstd alone makes of the same bytes in the same order, as text, and how fast.
+fn calibrate(batches: &[Batch], level: i32) {
+    let mut text = Vec::new();
+    for (labels, entries) in batches.iter().flatten() {
+        for entry in entries {
+            text.extend_from_slice(
+                format!("{}{labels}{}{}\n", entry.timestamp_ns, entry.metadata, entry.line).as_bytes(),
+            );
+        }
+    }
+    let start = cpu_seconds();
+    let stored: usize = text.chunks(1 << 20).map(|chunk| zstd::bulk::compress(chunk, level).unwrap().len()).sum();
+    let speed = text.len() as f64 / 1e6 / (cpu_seconds() - start);
+    println!("plain zstd -{level} of {} MB text: {stored} bytes, {speed:.0} MB/s of CPU time", text.len() / 1_000_000);
+}
+
+/// Processor time of this process so far: other work on the machine does not count. Linux only.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let ticks: f64 = stat.split(' ').skip(13).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+    ticks / 100.0
+}
