@@ -6,8 +6,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use loki_api::config::Config;
-use store::{Store, StoreUrl};
+// What a process needs that runs this function beside others over one store.
+pub use loki_api::config::Config;
+pub use store::{Error as StoreError, Probe, Store, StoreUrl};
 
 /// What the function runs with.
 #[derive(Debug)]

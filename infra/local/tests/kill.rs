@@ -74,12 +74,13 @@ async fn acknowledged_entries_survive_kill_nine() {
 
 /// Pushes batches until told to stop; each until it is acknowledged.
 async fn write(load: Arc<Load>, writer: usize) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+    let client = testkit::http::client();
     for push in 0.. {
         if load.stop.load(Ordering::SeqCst) {
             return;
         }
-        let lines: Vec<String> = (0..LINES_A_PUSH).map(|line| format!("writer={writer} push={push} line={line}")).collect();
+        let lines: Vec<String> =
+            (0..LINES_A_PUSH).map(|line| format!("writer={writer} push={push} line={line}")).collect();
         let time = |line: u64| (START_NS + (push * LINES_A_PUSH + line) as i64 * 1_000_000).to_string();
         let values: Vec<_> = lines.iter().zip(0..).map(|(line, i)| serde_json::json!([time(i), line])).collect();
         let labels = serde_json::json!({ "job": "kill", "writer": writer.to_string() });

@@ -28,6 +28,7 @@ mod read;
 mod inspect;
 
 mod counting;
+mod metrics;
 pub mod faulty;
 
 pub use commit::Committed;

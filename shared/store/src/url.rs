@@ -38,6 +38,19 @@ impl StoreUrl {
             false => Err(Error::invalid(format!("store folder must be an absolute path: {}", path.display()))),
         }
     }
+
+    /// Whether each request is paid for.
+    pub fn is_bucket(&self) -> bool {
+        matches!(self.0, Location::S3 { .. })
+    }
+
+    /// The folder, if it is one.
+    pub fn folder_path(&self) -> Option<&Path> {
+        match &self.0 {
+            Location::Folder(path) => Some(path),
+            _ => None,
+        }
+    }
 }
 
 impl FromStr for StoreUrl {

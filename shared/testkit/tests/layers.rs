@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("logbarn", "infra/local", &["collector", "ingest-fn", "query-fn"]),
     // Development only: anything may be below it, nothing but tests may be above it.
     ("testkit", "shared/testkit", &["model"]),
-    ("localstack-tests", "localstack-tests", &[]),
+    ("localstack-tests", "localstack-tests", &["testkit"]),
 ];
 
 /// What a crate below the edges must not bring: it has no clock, no network, no tasks.

@@ -35,7 +35,7 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .expect("the binary starts");
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
+        let client = testkit::http::client();
         let server = Server { child, url: format!("http://{listen}"), client };
         server.ready().await;
         server

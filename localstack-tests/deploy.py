@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Deploys both functions to a LocalStack of this machine, shows them under one address, and runs a command against it.
+
+    deploy.py --binaries target/release COMMAND...
+
+Run it with the Python of target/localstack (.ci/localstack installs it). Starts LocalStack with the executor that runs functions
+as processes, makes a bucket, creates `ingest` and `query` with Function URLs, and serves a front door on a free port that sends
+pushes to the one and questions to the other. COMMAND finds its address in LOGBARN_FRONT_URL, LocalStack's in AWS_ENDPOINT_URL.
+"""
+import argparse, http.server, io, os, shutil, socket, subprocess, sys, tempfile, threading, time, urllib.error, urllib.request, zipfile
+
+import boto3
+
+BUCKET = "logbarn"
+STORE = f"s3://{BUCKET}/logs"
+START_SECONDS_MAX = 60
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start_localstack(folder, port):
+    environment = dict(
+        os.environ,
+        GATEWAY_LISTEN=f"[::ffff:127.0.0.1]:{port}",
+        LAMBDA_RUNTIME_EXECUTOR="process",
+        DISABLE_EVENTS="1",
+        SKIP_SSL_CERT_DOWNLOAD="1",
+        FILESYSTEM_ROOT=folder,
+        HOME=folder,
+    )
+    log = open(os.path.join(folder, "localstack.log"), "w")
+    process = subprocess.Popen([sys.executable, "-m", "localstack.runtime.main"], env=environment, stdout=log, stderr=log)
+    deadline = time.time() + START_SECONDS_MAX
+    while time.time() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_localstack/health", timeout=1)
+            return process
+        except OSError:
+            time.sleep(0.2)
+    process.kill()
+    sys.exit("LocalStack did not start: " + open(log.name).read()[-2000:])
+
+
+def zipped(binary):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+        info = zipfile.ZipInfo("bootstrap")
+        info.external_attr = 0o755 << 16
+        z.writestr(info, open(binary, "rb").read(), zipfile.ZIP_DEFLATED, 1)
+    return out.getvalue()
+
+
+def deploy(functions, name, binary, endpoint, config):
+    """Creates one function with a URL; gives the host name that the URL has."""
+    environment = dict(LOGBARN_STORE=STORE, LOGBARN_CONFIG=config, AWS_ENDPOINT_URL=endpoint, AWS_ALLOW_HTTP="true")
+    functions.create_function(
+        FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role="arn:aws:iam::000000000000:role/logbarn",
+        Code=dict(ZipFile=zipped(binary)), Timeout=60, MemorySize=512, Environment=dict(Variables=environment))
+    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+    url = functions.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
+    return url.split("//")[1].split("/")[0].split(":")[0]
+
+
+class Front(http.server.BaseHTTPRequestHandler):
+    """Pushes go to the ingest function, everything else to the query function."""
+    protocol_version = "HTTP/1.1"
+    endpoint = hosts = None
+    PASSED = ("content-type", "content-encoding", "accept-encoding", "x-scope-orgid", "x-loki-response-encoding-flags", "x-query-tags", "x-logbarn-batch")
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self):
+        is_push = self.command == "POST" and ("/push" in self.path or self.path.startswith("/otlp/"))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) if self.command == "POST" else None
+        headers = {k: v for k, v in self.headers.items() if k.lower() in self.PASSED}
+        headers["Host"] = self.hosts["ingest" if is_push else "query"]
+        request = urllib.request.Request(self.endpoint + self.path, body, headers, method=self.command)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as r:
+                status, got, text = r.status, r.headers, r.read()
+        except urllib.error.HTTPError as e:
+            status, got, text = e.code, e.headers, e.read()
+        self.send_response(status)
+        for name in ("Content-Type", "Content-Encoding"):
+            if got.get(name):
+                self.send_header(name, got[name])
+        if status != 204:
+            self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        if status != 204:
+            self.wfile.write(text)
+
+    do_GET = do_POST = answer
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--binaries", default="target/release")
+    ap.add_argument("--config", default="shared/testkit/conformance/server.yaml")
+    ap.add_argument("command", nargs=argparse.REMAINDER)
+    a = ap.parse_args()
+    folder, port = tempfile.mkdtemp(), free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL=endpoint)
+    localstack = start_localstack(folder, port)
+    try:
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        functions, config = boto3.client("lambda"), open(a.config).read()
+        hosts = {n: deploy(functions, n, f"{a.binaries}/{n}-fn", endpoint, config) for n in ("ingest", "query")}
+        Front.endpoint, Front.hosts = endpoint, hosts
+        front = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Front)
+        threading.Thread(target=front.serve_forever, daemon=True).start()
+        os.environ["LOGBARN_FRONT_URL"] = f"http://127.0.0.1:{front.server_address[1]}"
+        print(f"deployed: {', '.join(hosts)} behind {os.environ['LOGBARN_FRONT_URL']}", flush=True)
+        command = [c.replace("FRONT_URL", os.environ["LOGBARN_FRONT_URL"]) for c in a.command]
+        status = subprocess.call(command)
+        if status:
+            print(open(os.path.join(folder, "localstack.log")).read()[-3000:], file=sys.stderr)
+        sys.exit(status)
+    finally:
+        localstack.terminate()
+        localstack.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+main()
