@@ -1,40 +1,15 @@
 //! Bytes from outside that are cut, flipped or made up give an error that names the part: never a panic, never more memory
 //! than the limits allow.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+mod samples;
 
-use model::{Entry, Labels};
 use proptest::prelude::*;
 use segment::*;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A segment of several blocks that has every kind of column and encoding.
-fn sample() -> Vec<u8> {
-    let streams: Vec<(Labels, Vec<Entry>)> = (0..3u64)
-        .map(|stream| {
-            let labels = Labels::from_pairs([("app", format!("app-{stream}")), ("env", "prod".into())]);
-            let entry = |i: u64| Entry {
-                timestamp_ns: (i * i) as i64 * 1_000_000,
-                line: format!("GET /users/{i} took {}ms for {}", i % 7, "x".repeat(20)),
-                metadata: Labels::from_pairs([
-                    ("detected_level", ["info", "warn"][(i % 2) as usize].to_owned()),
-                    ("trace_id", format!("{:032x}", xxh3_64(&[stream as u8, i as u8]))),
-                    ("user", format!("user {}", i % 5)),
-                ]),
-            };
-            (labels, (0..20).map(entry).collect())
-        })
-        .collect();
-    let mut writer = Writer::new(Options { block_bytes_max: 700, block_bytes_min: 700, ..Options::default() });
-    for (labels, entries) in &streams {
-        writer.add(labels, entries);
-    }
-    writer.finish().unwrap().bytes
-}
-
 #[test]
 fn every_flipped_bit_is_noticed() {
-    let bytes = sample();
+    let bytes = samples::blocks().bytes;
     describe(&bytes).unwrap();
     for index in 0..bytes.len() {
         let mut flipped = bytes.clone();
@@ -46,7 +21,7 @@ fn every_flipped_bit_is_noticed() {
 
 #[test]
 fn every_cut_is_noticed() {
-    let bytes = sample();
+    let bytes = samples::blocks().bytes;
     for length in 0..bytes.len() {
         assert!(describe(&bytes[..length]).is_err(), "{length} first bytes");
         match open_tail(&bytes[bytes.len() - length..], bytes.len() as u64) {
@@ -62,7 +37,7 @@ fn every_cut_is_noticed() {
 /// The name of each thing that can be wrong with the end of a file.
 #[test]
 fn errors_name_their_cause() {
-    let bytes = sample();
+    let bytes = samples::blocks().bytes;
     let end = bytes.len();
     let check = |change: &dyn Fn(&mut Vec<u8>), want: &str| {
         let mut bytes = bytes.clone();

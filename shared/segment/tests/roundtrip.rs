@@ -2,79 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod samples;
+
+use std::collections::{BTreeMap, HashSet};
 
 use model::{Entry, Labels};
 use proptest::prelude::*;
+use samples::{Rows, read_all};
 use segment::*;
-
-/// Rows of one stream as they are read back.
-type Rows = Vec<(i64, String, Labels)>;
-
-fn read_all(bytes: &[u8]) -> (Footer, BTreeMap<Labels, Rows>) {
-    let Opened::Footer(footer) = open_tail(bytes, bytes.len() as u64).unwrap() else { panic!("the tail is the whole") };
-    let at = |range: &std::ops::Range<u64>| &bytes[range.start as usize..range.end as usize];
-    let segment_filters: HashMap<u64, Filter> = match footer.slices() {
-        [] => footer.blocks().iter().map(|block| &block.filter).collect(),
-        slices => slices.iter().collect::<Vec<_>>(),
-    }
-    .into_iter()
-    .map(|meta| (meta.range.start, Filter::decode(meta, at(&meta.range)).unwrap()))
-    .collect();
-    let mut streams: BTreeMap<Labels, Rows> = BTreeMap::new();
-    for block in footer.blocks() {
-        let column = |kind| block.column(&kind).unwrap();
-        let timestamps = column(ColumnKind::Timestamps);
-        let timestamps = decode_timestamps(timestamps, at(&timestamps.range)).unwrap();
-        let lengths = column(ColumnKind::LineLengths);
-        let lengths = decode_lengths(lengths, at(&lengths.range)).unwrap();
-        let lines = column(ColumnKind::Lines);
-        let lines = decode_lines(lines, at(&lines.range)).unwrap();
-        let metadata: Vec<(String, Dictionary)> = block
-            .columns
-            .iter()
-            .filter_map(|column| match &column.kind {
-                ColumnKind::Metadata(name) => {
-                    Some((name.to_string(), decode_metadata(column, at(&column.range)).unwrap()))
-                }
-                _ => None,
-            })
-            .collect();
-        let mut rest = lines.as_str();
-        let mut block_lines = Vec::new();
-        let mut rows = timestamps.into_iter().zip(lengths).enumerate();
-        for run in &block.runs {
-            let labels = &footer.streams()[run.stream as usize].labels;
-            for (row, (timestamp, length)) in rows.by_ref().take(run.rows as usize) {
-                let (line, after) = rest.split_at(length as usize);
-                rest = after;
-                block_lines.push(line);
-                let pairs =
-                    metadata.iter().filter_map(|(name, column)| Some((name.clone(), column.get(row)?.to_owned())));
-                let entry = (timestamp, line.to_owned(), Labels::from_pairs(pairs));
-                assert!(run.min_ts <= timestamp && timestamp <= run.max_ts);
-                streams.entry(labels.clone()).or_default().push(entry);
-            }
-        }
-        assert!(rest.is_empty() && rows.next().is_none());
-        let filter = Filter::decode(&block.filter, at(&block.filter.range)).unwrap();
-        let may_hold =
-            |key: Key| filter.contains(key) && segment_filters[&footer.filter(key).unwrap().range.start].contains(key);
-        for run in &block.runs {
-            assert!(
-                footer.streams()[run.stream as usize]
-                    .labels
-                    .iter()
-                    .all(|(name, value)| may_hold(Key::label(name, value)))
-            );
-        }
-        for (name, column) in &metadata {
-            assert!(column.values.iter().all(|value| may_hold(Key::metadata(name, value))));
-        }
-        assert!(block_lines.iter().flat_map(|line| tokens(line)).all(|token| may_hold(Key::token(token))));
-    }
-    (footer, streams)
-}
 
 /// What a segment of these streams must hold: sorted by time, stably, equal entries once.
 fn expected(streams: &[(Labels, Vec<Entry>)]) -> BTreeMap<Labels, Rows> {
