@@ -24,6 +24,9 @@ use crate::batch::{Batch, RowId};
 const BUCKET_WINDOW: Duration = Duration::from_millis(200);
 /// Commits of one tenant at a time: a second one begins only when a whole group waits already.
 const COMMITS_PER_TENANT_MAX: usize = 2;
+/// After so long a PUT is given up: whether it took place is not known, a retry will meet its key. Below it the store's own
+/// repeats have their time.
+const PUT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Days of one group that are written at a time.
 const PUTS_PER_COMMIT_MAX: usize = 4;
 
@@ -60,6 +63,9 @@ pub(crate) enum CommitError {
     /// The store did not take it.
     #[error("the store did not accept the push: {0}")]
     Store(store::Error),
+    /// The store did not answer.
+    #[error("the store did not answer within {} seconds", PUT_TIMEOUT.as_secs())]
+    Timeout,
     /// The segment could not be built, or the task that builds it died.
     #[error("the push could not be packed: {0}")]
     Packing(String),
@@ -115,6 +121,11 @@ impl Committer {
     pub(crate) async fn commit(&self, tenant: &TenantId, batch: Batch) -> Result<(), CommitError> {
         let answered = self.0.enqueue(tenant, batch)?;
         answered.await.unwrap_or_else(|_| Err(CommitError::Packing("the commit was interrupted".to_owned())))
+    }
+
+    /// Batches accepted and not answered yet.
+    pub(crate) fn open(&self) -> usize {
+        *self.0.open.borrow()
     }
 
     /// Cuts every window short and waits until all that was accepted is answered.
@@ -239,7 +250,8 @@ impl Inner {
 
     async fn put(&self, tenant: &TenantId, key: FreshKey, bytes: Bytes) -> Result<(), CommitError> {
         let (day, rows, size) = (key.day, key.rows, bytes.len());
-        let committed = self.store.put_fresh(tenant, key, bytes).await.map_err(CommitError::Store)?;
+        let put = tokio::time::timeout(PUT_TIMEOUT, self.store.put_fresh(tenant, key, bytes)).await;
+        let committed = put.map_err(|_| CommitError::Timeout)?.map_err(CommitError::Store)?;
         let again = committed == Committed::Existed;
         tracing::debug!(%tenant, %day, rows, size, again, "segment stored");
         Ok(())

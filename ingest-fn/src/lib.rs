@@ -84,6 +84,11 @@ impl Ingest {
         self.metrics.register(registry);
     }
 
+    /// Pushes that are judged and not answered yet.
+    pub fn pushes_waiting(&self) -> usize {
+        self.committer.open()
+    }
+
     /// Answers every push that was accepted. Pushes that come later are still answered, without waiting for others.
     pub async fn shutdown(&self) {
         self.committer.shutdown().await;
