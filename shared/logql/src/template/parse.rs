@@ -211,6 +211,7 @@ impl Parser {
     }
 
     fn template(&mut self) -> Result<Node, Failure> {
+        self.skip_space();
         let position = self.position();
         let name = self.name("template clause")?;
         let pipe = if self.peek() == Some(&Kind::Close) {
@@ -232,6 +233,7 @@ impl Parser {
     }
 
     fn block(&mut self) -> Result<Node, Failure> {
+        self.skip_space();
         let position = self.position();
         let name = self.name("block clause")?;
         let pipe = self.pipe("block clause", &Kind::Close)?;
