@@ -3,6 +3,7 @@
 //! In: a decompressed body. Out: streams whose lines and metadata borrow from it wherever nothing was escaped, or the text
 //! of a 400. Invalid UTF-8 becomes U+FFFD. What one body may unfold to is bounded (`ITEMS_MAX`), however small it was.
 
+pub mod encode;
 mod json;
 mod labels;
 mod legacy;

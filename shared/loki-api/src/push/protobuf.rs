@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use model::Stream;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
+use super::encode::{encode_entry, encode_stream};
 use super::labels::parse_labels;
 use super::{Budget, DecodeError, PushEntry, PushRequest, PushStream, text};
 
@@ -164,45 +165,15 @@ pub(crate) fn fields<'a>(
 pub fn encode_protobuf(streams: &[Stream]) -> Vec<u8> {
     let mut body = Vec::new();
     for stream in streams {
-        put_message(&mut body, 1, |out| {
-            put_bytes(out, 1, stream.labels.to_string().as_bytes());
-            for entry in &stream.entries {
-                put_message(out, 2, |out| {
-                    put_message(out, 1, |out| {
-                        put_varint(out, 1, entry.timestamp_ns.div_euclid(NANOS_PER_SECOND) as u64);
-                        put_varint(out, 2, entry.timestamp_ns.rem_euclid(NANOS_PER_SECOND) as u64);
-                    });
-                    put_bytes(out, 2, entry.line.as_bytes());
-                    for (name, value) in entry.metadata.iter() {
-                        put_message(out, 3, |out| {
-                            put_bytes(out, 1, name.as_bytes());
-                            put_bytes(out, 2, value.as_bytes());
-                        });
-                    }
-                });
-            }
-        });
+        let mut entries = Vec::new();
+        for entry in &stream.entries {
+            encode_entry(&mut entries, entry.timestamp_ns, &entry.line, entry.metadata.iter());
+        }
+        encode_stream(&mut body, &stream.labels.to_string(), &entries);
     }
     snap::raw::Encoder::new()
         .compress_vec(&body)
         .expect("snappy takes bodies of up to 4 GB, callers bound theirs far below")
-}
-
-fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut message = Vec::new();
-    write(&mut message);
-    put_bytes(out, number, &message);
-}
-
-fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    prost::encoding::encode_key(number, WireType::LengthDelimited, out);
-    prost::encoding::encode_varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
-}
-
-fn put_varint(out: &mut Vec<u8>, number: u32, value: u64) {
-    prost::encoding::encode_key(number, WireType::Varint, out);
-    prost::encoding::encode_varint(value, out);
 }
 
 #[cfg(test)]
@@ -261,11 +232,7 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_text_cost_characters_not_the_push() {
-        let mut body = Vec::new();
-        put_message(&mut body, 1, |out| {
-            put_bytes(out, 1, b"{a=\"b\"}");
-            put_message(out, 2, |out| put_bytes(out, 2, b"x\xffy"));
-        });
+        let body = *b"\x0a\x10\x0a\x07{a=\"b\"}\x12\x05\x12\x03x\xffy";
         let request = decode_protobuf(&body).expect("decodes");
         assert_eq!(request.streams[0].entries[0].line, "x\u{fffd}y");
     }
