@@ -16,13 +16,14 @@ mod footers;
 mod prune;
 mod reader;
 
-#[expect(dead_code, reason = "metric queries use the rest once samples can be taken")]
+mod columns;
 mod duplicates;
 mod rows;
 mod scan;
 
 mod labels;
 mod logs;
+mod metrics;
 mod newest;
 
 use std::collections::BTreeSet;
@@ -185,11 +186,7 @@ async fn metric_query(expr: &MetricExpr, request: &QueryRequest, scan: &Scan) ->
         }
         When::Range { start_ns, end_ns, step_ns, .. } => Steps::aligned(start_ns, end_ns, step_ns),
     };
-    if !logql::eval::leaves(expr).is_empty() {
-        return Err(Error::Internal("metric queries over logs are not answered yet".to_owned()));
-    }
-    let _ = scan;
-    let evaluated = logql::eval::evaluate(expr, steps, Vec::new())?;
+    let evaluated = metrics::evaluate(expr, steps, scan, &request.tenant).await?;
     let (most, found) = (request.limits.max_query_series, evaluated.series_count());
     let too_many = most > 0 && found > most;
     let reached = format!("maximum number of series ({most}) reached for a single query");

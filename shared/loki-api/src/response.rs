@@ -66,7 +66,8 @@ pub fn query(value: &Value, stats: &QueryStats, warnings: &[String], encoding: E
             list(out, &series.points, |out, p| point(out, *p));
             out.push('}');
         }),
-        Value::Scalar(p) => point(&mut out, *p),
+        // Loki tells a number's time in milliseconds, in the place of seconds. Its clients have learnt to live with it.
+        Value::Scalar(p) => point(&mut out, Point { timestamp_ms: p.timestamp_ms.saturating_mul(1000), ..*p }),
     }
     let _ = write!(out, r#","stats":{}}}}}"#, stats_json(stats));
     out
@@ -369,12 +370,18 @@ mod tests {
             (-1_500, "-1.5"),
         ];
         for (timestamp_ms, want) in times {
-            let value = Value::Scalar(Point { timestamp_ms, value: 1.0 });
-            assert_eq!(
-                head(&value, Encoding::Merged),
-                format!(r#"{{"status":"success","data":{{"resultType":"scalar","result":[{want},"1"]"#)
-            );
+            let sample = Sample { labels: Labels::default(), point: Point { timestamp_ms, value: 1.0 } };
+            let answer = head(&Value::Vector(vec![sample]), Encoding::Merged);
+            assert!(answer.ends_with(&format!(r#""value":[{want},"1"]}}]"#)), "{answer}");
         }
+    }
+
+    #[test]
+    fn a_scalar_has_its_time_in_milliseconds() {
+        assert_eq!(
+            head(&Value::Scalar(Point { timestamp_ms: 1_700_000_000_120, value: 1.0 }), Encoding::Merged),
+            r#"{"status":"success","data":{"resultType":"scalar","result":[1700000000120,"1"]"#
+        );
     }
 
     #[test]

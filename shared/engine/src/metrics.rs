@@ -1,0 +1,198 @@
+//! Metric queries: each leaf of the expression folds its blocks into series, then the expression is evaluated.
+//!
+//! In: an expression and its steps. Out: a vector, matrix or number. Blocks are folded independently into a few partial
+//! aggregates, so that memory grows with the result and not with the data.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use logql::ast::MetricExpr;
+use logql::eval::{self, Leaf, RangeFold, Steps};
+use logql::matcher::Selector;
+use logql::sample::Sampler;
+use model::{EntryRef, Series, TenantId, TimeRange};
+
+use crate::Error;
+use crate::columns::{self, Bulk};
+use crate::duplicates::{self, Masks};
+use crate::footers::OpenSegment;
+use crate::needles;
+use crate::plan::{Plan, PlannedBlock, PlannedRun};
+use crate::prune::prune;
+use crate::reader::at_once;
+use crate::rows::{Columns, Metadata, Rows};
+use crate::scan::Scan;
+
+/// Rows between two looks at whether anyone still waits.
+const CHECK_ROWS: usize = 4096;
+
+/// The value of an expression at each step.
+pub(crate) async fn evaluate(
+    expr: &MetricExpr,
+    steps: Steps,
+    scan: &Scan,
+    tenant: &TenantId,
+) -> Result<eval::Evaluated, Error> {
+    let mut leaves = Vec::new();
+    for leaf in eval::leaves(expr) {
+        leaves.push(fold_leaf(&leaf, steps, scan, tenant).await?);
+    }
+    Ok(eval::evaluate(expr, steps, leaves)?)
+}
+
+async fn fold_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan, tenant: &TenantId) -> Result<Vec<Series>, Error> {
+    let log = &leaf.aggregation.log;
+    let (from, to) = eval::leaf_time_range(leaf, steps);
+    let range = TimeRange::new(from.saturating_add(1), to.saturating_add(1).max(from.saturating_add(1)))
+        .map_err(|why| Error::Internal(why.to_string()))?;
+    let selector = Selector::new(&log.selector)?;
+    let sampler = Arc::new(Sampler::new(leaf)?);
+    let segments = scan.reader().segments(tenant, range).await?;
+    let opened = scan.reader().open(segments).await?;
+    let mut plan = Plan::new(&selector, range, needles::of_pipeline(&log.pipeline), opened);
+    prune(&mut plan, scan.reader()).await?;
+    scan.reader().count(|stats| stats.streams += plan.streams().len() as u64);
+    let masks = duplicates::masks(&plan, scan).await?;
+
+    let folding =
+        Folding { leaf, steps, scan, sampler, masks, wanted: columns::of_leaf(leaf), folds: Mutex::default() };
+    let mut work = Vec::new();
+    for (place, segment) in plan.segments.iter().enumerate() {
+        let read = segment.blocks.iter().filter(|block| block.skipped.is_none());
+        work.extend(read.map(|block| folding.block(place, &segment.opened, block, range)));
+    }
+    at_once(scan.blocks_concurrency(), work).await?;
+    let mut folds = folding.folds.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut all = folds.pop().unwrap_or_else(|| RangeFold::new(leaf, steps));
+    folds.into_iter().for_each(|fold| all.merge(fold));
+    scan.budget().check_results(all.memory_bytes())?;
+    Ok(all.finish())
+}
+
+/// What the blocks of a leaf have in common.
+struct Folding<'q> {
+    leaf: &'q Leaf<'q>,
+    steps: Steps,
+    scan: &'q Scan,
+    sampler: Arc<Sampler>,
+    masks: Masks,
+    wanted: Columns,
+    /// As many partial aggregates as blocks are under way: a block takes a free one and gives it back.
+    folds: Mutex<Vec<RangeFold>>,
+}
+
+impl Folding<'_> {
+    async fn block(
+        &self,
+        place: usize,
+        opened: &Arc<OpenSegment>,
+        block: &PlannedBlock,
+        range: TimeRange,
+    ) -> Result<(), Error> {
+        let meta = opened.footer.blocks().get(block.index);
+        let bulk = Bulk::of_leaf(self.leaf).filter(|bulk| meta.is_some_and(|meta| bulk.fits(&self.wanted, meta)));
+        let columns = bulk.map_or_else(|| self.wanted.clone(), Bulk::columns);
+        let work = Work {
+            scan: self.scan.clone(),
+            sampler: self.sampler.clone(),
+            range,
+            runs: block.runs.clone(),
+            passed_over: self.masks.get(&(place, block.index)).cloned().unwrap_or_default(),
+            bulk,
+        };
+        let free = self.lock().pop();
+        let mut fold = free.unwrap_or_else(|| RangeFold::new(self.leaf, self.steps));
+        let work = move |rows: &Rows| {
+            work.run(rows, &mut fold)?;
+            Ok(fold)
+        };
+        let fold = self.scan.block(opened.clone(), block.index, &columns, work).await?;
+        self.scan.reader().count(|stats| stats.blocks_read += 1);
+        let mut folds = self.lock();
+        folds.push(fold);
+        self.scan.budget().check_results(folds.iter().map(RangeFold::memory_bytes).sum())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<RangeFold>> {
+        self.folds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a block's worker needs to know.
+struct Work {
+    scan: Scan,
+    sampler: Arc<Sampler>,
+    range: TimeRange,
+    runs: Vec<PlannedRun>,
+    /// Rows that another segment has too.
+    passed_over: Arc<Vec<usize>>,
+    bulk: Option<Bulk>,
+}
+
+impl Work {
+    fn run(self, rows: &Rows, fold: &mut RangeFold) -> Result<(), Error> {
+        for run in &self.runs {
+            match self.bulk {
+                Some(bulk) => self.run_bulk(bulk, rows, run, fold)?,
+                None => self.run_rows(rows, run, fold)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries of the stream cannot be told apart: their times, or lengths, are all that counts.
+    fn run_bulk(&self, bulk: Bulk, rows: &Rows, run: &PlannedRun, fold: &mut RangeFold) -> Result<(), Error> {
+        let mut sampler = self.sampler.for_stream(&run.stream);
+        let any = EntryRef { timestamp_ns: run.min_ts, line: "", metadata: &[] };
+        let Some(sample) = sampler.process(any)? else { return Ok(()) };
+        let chosen = rows.in_time(run.first_row, run.rows, self.range);
+        self.count(chosen.len(), 0, chosen.len());
+        // The rows between those that are passed over.
+        let mut from = chosen.start;
+        let first_over = self.passed_over.partition_point(|row| *row < chosen.start);
+        let over = self.passed_over.iter().skip(first_over).take_while(|row| **row < chosen.end);
+        for to in over.copied().chain([chosen.end]) {
+            let times = rows.timestamps.get(from..to).unwrap_or_default();
+            match bulk {
+                Bulk::Rows => fold.add_counts(sample.series, times),
+                Bulk::Lengths => {
+                    let lengths = rows.lengths.get(from..to).unwrap_or_default();
+                    let lengths: Vec<f64> = lengths.iter().map(|length| f64::from(*length)).collect();
+                    fold.add_values(sample.series, times, &lengths);
+                }
+            }
+            from = to + 1;
+        }
+        Ok(())
+    }
+
+    fn run_rows(&self, rows: &Rows, run: &PlannedRun, fold: &mut RangeFold) -> Result<(), Error> {
+        let mut sampler = self.sampler.for_stream(&run.stream);
+        let mut metadata = Metadata::new();
+        let chosen = rows.in_time(run.first_row, run.rows, self.range);
+        let (lines, mut line_bytes, mut passed) = (chosen.len(), 0, 0);
+        for (step, row) in chosen.enumerate() {
+            if step % CHECK_ROWS == CHECK_ROWS - 1 {
+                self.scan.check()?;
+            }
+            if self.passed_over.binary_search(&row).is_ok() {
+                continue;
+            }
+            let entry = rows.entry(row, &mut metadata);
+            line_bytes += entry.line.len();
+            if let Some(sample) = sampler.process(entry)? {
+                passed += 1;
+                fold.add(sample.series, entry.timestamp_ns, sample.value);
+            }
+        }
+        self.count(lines, line_bytes, passed);
+        Ok(())
+    }
+
+    fn count(&self, lines: usize, line_bytes: usize, passed: usize) {
+        self.scan.reader().count(|stats| {
+            stats.lines += lines as u64;
+            stats.line_bytes += line_bytes as u64;
+            stats.post_filter_lines += passed as u64;
+        });
+    }
+}
