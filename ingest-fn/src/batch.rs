@@ -109,7 +109,8 @@ impl Batch {
 
     /// Memory that the batch holds.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.text.capacity() + self.pairs.capacity() * size_of::<(Span, Span)>() + self.rows * size_of::<Row>()
+        let labels: usize = self.streams.iter().map(|stream| size_of::<Stream>() + stream.labels.byte_len()).sum();
+        labels + self.text.capacity() + self.pairs.capacity() * size_of::<(Span, Span)>() + self.rows * size_of::<Row>()
     }
 
     /// Every row, with its stream's labels.

@@ -98,8 +98,6 @@ struct Line {
     waiting: Vec<Waiting>,
     bytes: usize,
     commits: usize,
-    /// When the oldest waiting batch came.
-    since: Option<Instant>,
     /// Tells a commit that waits for its window that the group is full.
     full: Arc<tokio::sync::Notify>,
 }
@@ -108,7 +106,14 @@ struct Line {
 struct Waiting {
     batch: Batch,
     bytes: usize,
+    since: Instant,
     answer: oneshot::Sender<Result<(), CommitError>>,
+}
+
+/// How long a group may still grow.
+struct Window {
+    end: Instant,
+    full: Arc<tokio::sync::Notify>,
 }
 
 impl Committer {
@@ -156,9 +161,8 @@ impl Inner {
         }
         queue.bytes += bytes;
         let line = queue.tenants.entry(tenant.clone()).or_default();
-        line.waiting.push(Waiting { batch, bytes, answer });
+        line.waiting.push(Waiting { batch, bytes, since: Instant::now(), answer });
         line.bytes += bytes;
-        line.since.get_or_insert_with(Instant::now);
         let is_full = line.bytes >= self.settings.group_bytes_max;
         if is_full {
             line.full.notify_one();
@@ -173,8 +177,8 @@ impl Inner {
 
     /// Commits group after group until the tenant's line is empty.
     async fn drain(self: Arc<Self>, tenant: TenantId) {
-        while let Some((since, full)) = self.oldest(&tenant) {
-            self.wait_for_window(since, &full).await;
+        while let Some(window) = self.window(&tenant) {
+            self.wait_for(window).await;
             let group = self.take_group(&tenant);
             if group.is_empty() {
                 continue;
@@ -195,12 +199,14 @@ impl Inner {
         }
     }
 
-    /// Since when the line's oldest batch waits. An empty line ends this commit, and is forgotten with its last one.
-    fn oldest(&self, tenant: &TenantId) -> Option<(Instant, Arc<tokio::sync::Notify>)> {
+    /// What the line's next group has to wait for. An empty line ends this commit, and is forgotten with its last one.
+    fn window(&self, tenant: &TenantId) -> Option<Window> {
         let mut queue = self.queue();
         let line = queue.tenants.get_mut(tenant)?;
-        if let Some(since) = line.since {
-            return Some((since, Arc::clone(&line.full)));
+        if let Some(oldest) = line.waiting.first() {
+            let is_full = line.bytes >= self.settings.group_bytes_max;
+            let end = if is_full { oldest.since } else { oldest.since + self.settings.window };
+            return Some(Window { end, full: Arc::clone(&line.full) });
         }
         line.commits -= 1;
         if line.commits == 0 {
@@ -209,14 +215,14 @@ impl Inner {
         None
     }
 
-    async fn wait_for_window(&self, since: Instant, full: &tokio::sync::Notify) {
-        if self.settings.window.is_zero() {
+    async fn wait_for(&self, window: Window) {
+        if window.end <= Instant::now() {
             return;
         }
         let mut closing = self.closing.subscribe();
         tokio::select! {
-            () = tokio::time::sleep_until(since + self.settings.window) => {}
-            () = full.notified() => {}
+            () = tokio::time::sleep_until(window.end) => {}
+            () = window.full.notified() => {}
             _ = closing.wait_for(|closing| *closing) => {}
         }
     }
@@ -233,7 +239,6 @@ impl Inner {
         let count = line.waiting.iter().take_while(fits).count().max(1).min(line.waiting.len());
         let group: Vec<Waiting> = line.waiting.drain(..count).collect();
         line.bytes -= group.iter().map(|waiting| waiting.bytes).sum::<usize>();
-        line.since = if line.waiting.is_empty() { None } else { Some(Instant::now()) };
         group
     }
 

@@ -208,7 +208,8 @@ async fn formats_and_encodings() {
     let legacy = r#"{"streams":[{"labels":"{app=\"a\"}","entries":[{"ts":"2026-11-20T18:40:00Z","line":"legacy"}]}]}"#;
     let proto = ("Content-Type", "application/x-protobuf");
     let encoded = |name| ("Content-Encoding", name);
-    let cases: Vec<(&str, &str, Vec<(&str, &str)>, Vec<u8>)> = vec![
+    type Case<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, Vec<u8>);
+    let cases: Vec<Case<'_>> = vec![
         ("plain", PUSH, vec![("Content-Type", "Application/JSON; charset=utf-8")], json("plain")),
         ("gzip", PUSH, vec![JSON, encoded("gzip")], gzip(&json("gzip"))),
         ("deflate", PUSH, vec![JSON, encoded("deflate")], deflate(&json("deflate"))),
