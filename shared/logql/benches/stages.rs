@@ -1,7 +1,5 @@
 //! Stages over lines in memory, in bytes of lines a second, beside `serde_json` on the same lines.
 
-#![expect(missing_docs, reason = "the macros of criterion write public functions")]
-
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

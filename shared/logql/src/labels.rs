@@ -15,6 +15,11 @@ pub(crate) const DUPLICATE_SUFFIX: &str = "_extracted";
 /// Most labels that the stages may make of one entry; the rest is left out. Each new name is compared with all.
 const LABELS_PER_LINE_MAX: usize = 2048;
 
+/// Most keys of a line that are remembered for the next one.
+const MEMOS_MAX: usize = 256;
+/// Longest key, with its prefix, that is remembered.
+const MEMO_BYTES_MAX: usize = 256;
+
 /// Where a label comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Category {
@@ -41,6 +46,16 @@ impl Needed {
         match self {
             Needed::All => true,
             Needed::Only(names) => names.iter().any(|n| n == name),
+        }
+    }
+
+    /// Whether a name is wanted, with or without a suffix.
+    fn may_want(&self, name: &str) -> bool {
+        match self {
+            Needed::All => true,
+            Needed::Only(names) => {
+                names.iter().any(|n| n.strip_suffix(DUPLICATE_SUFFIX).unwrap_or(n) == name || n == name)
+            }
         }
     }
 
@@ -84,6 +99,35 @@ pub(crate) struct Overlay {
     details: Option<Span>,
     /// How many needed labels were found.
     found: usize,
+    /// One bit for each hash of a slot: most new names are seen to be new without a search.
+    seen: u64,
+    /// The keys of the line before, in order. Lines of a stream resemble each other.
+    memos: Vec<Memo>,
+    /// How many keys this line had so far.
+    keys: usize,
+    /// A text that a stage may borrow.
+    buffer: String,
+}
+
+/// What became of a key, as far as it is the same for every line of the stream.
+#[derive(Debug, Default)]
+struct Memo {
+    prefix: String,
+    key: String,
+    /// The cleaned name, with the suffix if the stream has it.
+    name: String,
+    hash: u32,
+    fate: Fate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Fate {
+    /// Empty, reserved, or not needed.
+    #[default]
+    Skipped,
+    Taken,
+    /// Whether the metadata has the name, and whether it is then needed, must be seen line by line.
+    TakenUnlessInMetadata,
 }
 
 impl Overlay {
@@ -98,6 +142,13 @@ impl Overlay {
         self.error = None;
         self.details = None;
         self.found = 0;
+        self.seen = 0;
+        self.keys = 0;
+    }
+
+    fn add(&mut self, slot: Slot) {
+        self.seen |= 1 << (slot.hash % 64);
+        self.slots.push(slot);
     }
 
     fn push(&mut self, text: &str) -> Span {
@@ -113,6 +164,9 @@ impl Overlay {
     }
 
     fn find(&self, name: &str, hash: u32) -> Option<usize> {
+        if self.seen & (1 << (hash % 64)) == 0 {
+            return None;
+        }
         self.slots.iter().position(|slot| slot.hash == hash && self.str(slot.name) == name)
     }
 
@@ -167,7 +221,7 @@ impl<'a> LineLabels<'a> {
         let value = self.overlay.push(value);
         let hash = hash_of(self.overlay.str(name));
         let slot = Slot { name, value, hash, category: Category::Metadata, extracted: false, dropped: false };
-        self.overlay.slots.push(slot);
+        self.overlay.add(slot);
     }
 
     /// A label's value as it stands, errors included.
@@ -215,7 +269,7 @@ impl<'a> LineLabels<'a> {
         }
         let name = self.overlay.push(name);
         let slot = Slot { name, value, hash, category: Category::Parsed, extracted: false, dropped: false };
-        self.overlay.slots.push(slot);
+        self.overlay.add(slot);
     }
 
     /// Takes a label away.
@@ -330,66 +384,87 @@ impl<'a> LineLabels<'a> {
 
     /// Whether the stream or the metadata has a label of that name.
     pub(crate) fn base_has(&self, name: &str) -> bool {
-        self.stream.contains(name)
-            || self.metadata.iter().any(|(n, _)| *n == name) && !self.overlay.is_hidden(Category::Metadata, name)
+        self.stream.contains(name) || self.metadata_has(name)
+    }
+
+    fn metadata_has(&self, name: &str) -> bool {
+        self.metadata.iter().any(|(n, _)| *n == name) && !self.overlay.is_hidden(Category::Metadata, name)
     }
 
     /// A parser's label: `key` is cleaned, gets a suffix if stream or metadata have the name, and is left out if a
     /// parser made it before or nobody needs it. `write` appends the value.
     pub(crate) fn extract(&mut self, prefix: &str, key: &str, write: impl FnOnce(&mut String)) {
-        let start = self.overlay.text.len();
-        if !prefix.is_empty() {
-            self.overlay.text.push_str(prefix);
-            self.overlay.text.push('_');
-        }
-        let before = self.overlay.text.len();
-        sanitize_into(key, prefix.is_empty(), &mut self.overlay.text);
-        let is_empty = self.overlay.text.len() == before;
-        if is_empty || !self.claim(start) {
-            self.overlay.text.truncate(start);
+        let at = self.overlay.keys.min(MEMOS_MAX - 1);
+        self.overlay.keys += 1;
+        if prefix.len() + key.len() > MEMO_BYTES_MAX {
+            let mut memo = Memo::default();
+            memo.resolve(prefix, key, self.stream, self.needed);
+            self.extract_as(&memo, write);
             return;
         }
-        let name = self.overlay.span_from(start);
-        let hash = hash_of(self.overlay.str(name));
-        let at = self.overlay.find(self.overlay.str(name), hash);
-        let value_start = self.overlay.text.len();
+        if self.overlay.memos.len() <= at {
+            self.overlay.memos.push(Memo::default());
+        }
+        let Some(memo) = self.overlay.memos.get_mut(at) else { return };
+        if memo.key != key || memo.prefix != prefix || memo.name.is_empty() {
+            memo.resolve(prefix, key, self.stream, self.needed);
+        }
+        // The memo is put back below: it must not be borrowed while the rest of the overlay changes.
+        let memo = std::mem::take(memo);
+        self.extract_as(&memo, write);
+        if let Some(place) = self.overlay.memos.get_mut(at) {
+            *place = memo;
+        }
+    }
+
+    fn extract_as(&mut self, memo: &Memo, write: impl FnOnce(&mut String)) {
+        let suffixed;
+        let (mut name, mut hash) = (memo.name.as_str(), memo.hash);
+        match memo.fate {
+            Fate::Skipped => return,
+            Fate::Taken => {}
+            Fate::TakenUnlessInMetadata if !self.metadata_has(name) => {
+                if !self.needed.wants(name) {
+                    return;
+                }
+            }
+            Fate::TakenUnlessInMetadata => {
+                suffixed = format!("{name}{DUPLICATE_SUFFIX}");
+                (name, hash) = (&suffixed, hash_of(&suffixed));
+                if !self.needed.wants(name) {
+                    return;
+                }
+            }
+        }
+        let at = self.overlay.find(name, hash);
+        let is_extracted = at.and_then(|i| self.overlay.slots.get(i)).is_some_and(|slot| slot.extracted);
+        if is_extracted || self.overlay.slots.len() >= LABELS_PER_LINE_MAX {
+            return;
+        }
+        if name.ends_with(DUPLICATE_SUFFIX) {
+            self.hide_below(name);
+        }
+        let start = self.overlay.text.len();
         write(&mut self.overlay.text);
-        let value = self.overlay.span_from(value_start);
+        let value = self.overlay.span_from(start);
+        let name = self.overlay.push(name);
         let slot = Slot { name, value, hash, category: Category::Parsed, extracted: true, dropped: false };
         match at.and_then(|i| self.overlay.slots.get_mut(i)) {
             Some(old) => *old = slot,
-            None => self.overlay.slots.push(slot),
+            None => self.overlay.add(slot),
         }
         self.overlay.found += 1;
     }
 
-    /// Whether the name that lies at the end of the text may be extracted; adds the suffix if it must have one.
-    fn claim(&mut self, start: usize) -> bool {
-        let name = self.overlay.text.get(start..).unwrap_or_default();
-        if self.overlay.slots.len() >= LABELS_PER_LINE_MAX || name == ERROR || name == ERROR_DETAILS {
-            return false;
-        }
-        if self.base_has(name) {
-            self.overlay.text.push_str(DUPLICATE_SUFFIX);
-            let name = self.overlay.text.get(start..).unwrap_or_default().to_owned();
-            self.hide_below_in_place(&name);
-        }
-        let name = self.overlay.text.get(start..).unwrap_or_default();
-        if !self.needed.wants(name) {
-            return false;
-        }
-        let at = self.overlay.find(name, hash_of(name));
-        !at.and_then(|i| self.overlay.slots.get(i)).is_some_and(|slot| slot.extracted)
+    /// Lends a text whose memory lives as long as the stream's pipeline.
+    pub(crate) fn take_buffer(&mut self) -> String {
+        std::mem::take(&mut self.overlay.buffer)
     }
 
-    /// As `hide_below`, for a name at the end of the text, which must stay there.
-    fn hide_below_in_place(&mut self, name: &str) {
-        if self.stream.contains(name) || self.metadata.iter().any(|(n, _)| *n == name) {
-            let start = self.overlay.text.len() - name.len();
-            self.overlay.text.truncate(start);
-            self.hide_below(name);
-            self.overlay.text.push_str(name);
-        }
+    /// Takes it back.
+    pub(crate) fn give_buffer(&mut self, mut buffer: String) {
+        buffer.clear();
+        self.overlay.buffer = buffer;
     }
 
     /// Where the labels stand now.
@@ -401,6 +476,35 @@ impl<'a> LineLabels<'a> {
     pub(crate) fn reset(&mut self, mark: Mark) {
         self.overlay.slots.truncate(mark.slots);
         self.overlay.found = mark.found;
+    }
+}
+
+impl Memo {
+    /// Finds out what becomes of a key in this stream.
+    fn resolve(&mut self, prefix: &str, key: &str, stream: &Labels, needed: &Needed) {
+        let Memo { name, .. } = self;
+        name.clear();
+        if !prefix.is_empty() {
+            name.push_str(prefix);
+            name.push('_');
+        }
+        let before = name.len();
+        sanitize_into(key, prefix.is_empty(), name);
+        self.fate = if name.len() == before || name == ERROR || name == ERROR_DETAILS {
+            Fate::Skipped
+        } else if stream.contains(name) {
+            name.push_str(DUPLICATE_SUFFIX);
+            if needed.wants(name) { Fate::Taken } else { Fate::Skipped }
+        } else if needed.may_want(name) {
+            Fate::TakenUnlessInMetadata
+        } else {
+            Fate::Skipped
+        };
+        self.hash = hash_of(&self.name);
+        self.prefix.clear();
+        self.prefix.push_str(prefix);
+        self.key.clear();
+        self.key.push_str(key);
     }
 }
 

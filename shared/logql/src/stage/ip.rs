@@ -58,6 +58,12 @@ impl IpPattern {
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() > 3) {
+            // Every address has a dot or a colon among its first five bytes.
+            let Some(mark) = memchr::memchr2(b'.', b':', rest) else { return false };
+            if mark > 4 {
+                at += mark - 4;
+                continue;
+            }
             let allowed: fn(u8) -> bool = if starts_v4(rest) {
                 |b| b.is_ascii_digit() || b == b'.'
             } else if starts_v6(rest) {

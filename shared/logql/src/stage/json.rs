@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::json_scan::{JsonError, Scanner, Value, is_closed, string_into, unescape_into};
+use super::json_scan::{JsonError, Scanner, Text, Value, is_closed, string_into, unescape_into};
 use crate::labels::{LineLabels, sanitize_into};
 
 /// Objects nested deeper are left out.
@@ -23,8 +23,12 @@ enum End {
 
 /// Makes labels of a line.
 pub(super) fn process(line: &str, labels: &mut LineLabels<'_>) {
-    let mut walk = Walk { scanner: Scanner::new(line), line, labels, prefix: String::new(), depth: 0 };
-    if let Err(error) = walk.object() {
+    let prefix = labels.take_buffer();
+    let mut walk = Walk { scanner: Scanner::new(line), line, labels, prefix, depth: 0 };
+    let outcome = walk.object();
+    let prefix = walk.prefix;
+    labels.give_buffer(prefix);
+    if let Err(error) = outcome {
         labels.set_error(ERROR, Some(error.text()));
     }
 }
@@ -70,7 +74,7 @@ impl Walk<'_, '_, '_> {
             return self.nested(&key);
         }
         match self.scanner.value()? {
-            Value::String(raw) => self.labels.extract(&self.prefix, &key, |out| string_into(raw, out)),
+            Value::String(text) => self.labels.extract(&self.prefix, &key, |out| string_into(text, out)),
             Value::Plain(text) => self.labels.extract(&self.prefix, &key, |out| out.push_str(text)),
             Value::Null | Value::Array(_) | Value::Object(_) => return Ok(End::Finished),
         }
@@ -102,11 +106,11 @@ impl Walk<'_, '_, '_> {
 }
 
 /// A key as it is meant.
-pub(super) fn unescape_key(key: &str) -> Result<Cow<'_, str>, JsonError> {
-    if memchr::memchr(b'\\', key.as_bytes()).is_none() {
-        return Ok(Cow::Borrowed(key));
+pub(super) fn unescape_key(key: Text<'_>) -> Result<Cow<'_, str>, JsonError> {
+    if !key.has_escapes {
+        return Ok(Cow::Borrowed(key.raw));
     }
     let mut out = String::new();
-    unescape_into(key, &mut out).ok_or(JsonError::BadEscape)?;
+    unescape_into(key.raw, &mut out).ok_or(JsonError::BadEscape)?;
     Ok(Cow::Owned(out))
 }

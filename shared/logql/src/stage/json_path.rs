@@ -4,7 +4,7 @@
 //! what no path asks for is stepped over.
 
 use super::json::ERROR;
-use super::json_scan::{Scanner, Value, string_into, unescape_into};
+use super::json_scan::{Scanner, Text, Value, string_into, unescape_into};
 use crate::Error;
 use crate::ast::Extraction;
 use crate::labels::LineLabels;
@@ -111,7 +111,7 @@ impl Walk<'_, '_, '_> {
             }
             let key = self.scanner.key().ok()?;
             name.clear();
-            unescape_into(key, &mut name)?;
+            unescape_into(key.raw, &mut name)?;
             let leads = |step: Option<&Step>| matches!(step, Some(Step::Key(key)) if *key == name);
             self.member(active, depth, leads)?;
             match self.scanner.peek()? {
@@ -159,7 +159,8 @@ impl Walk<'_, '_, '_> {
         self.labels.extract("", &path.label, |out| match value {
             Value::Null => {}
             Value::Object(text) => out.push_str(text),
-            Value::String(text) | Value::Plain(text) | Value::Array(text) => string_into(text, out),
+            Value::String(text) => string_into(text, out),
+            Value::Plain(raw) | Value::Array(raw) => string_into(Text { raw, has_escapes: raw.contains('\\') }, out),
         });
     }
 }
@@ -173,7 +174,7 @@ fn parse_path(text: &str) -> Option<Vec<Step>> {
             let (step, after) = if let Some(quoted) = inside.strip_prefix('"') {
                 let mut scanner = Scanner::new(quoted);
                 let mut key = String::new();
-                unescape_into(scanner.string()?, &mut key)?;
+                unescape_into(scanner.string()?.raw, &mut key)?;
                 (Step::Key(key), quoted.get(scanner.position()..)?.strip_prefix(']')?)
             } else {
                 let (index, after) = inside.split_once(']')?;

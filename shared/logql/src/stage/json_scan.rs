@@ -33,8 +33,7 @@ impl JsonError {
 /// A value that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value<'a> {
-    /// What stands between the quotes, escapes and all.
-    String(&'a str),
+    String(Text<'a>),
     /// A number or a boolean, as written.
     Plain(&'a str),
     Null,
@@ -42,6 +41,13 @@ pub(super) enum Value<'a> {
     Array(&'a str),
     /// With its braces.
     Object(&'a str),
+}
+
+/// What stands between two quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Text<'a> {
+    pub(super) raw: &'a str,
+    pub(super) has_escapes: bool,
 }
 
 /// A place in a text.
@@ -77,22 +83,24 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string whose opening quote was stepped over: what stands before the closing one.
-    pub(super) fn string(&mut self) -> Option<&'a str> {
+    pub(super) fn string(&mut self) -> Option<Text<'a>> {
         let bytes = self.text.as_bytes();
         let start = self.at;
-        let mut at = start;
+        let (mut at, mut has_escapes) = (start, false);
         loop {
             let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
             if bytes.get(found) == Some(&b'"') {
                 self.at = found + 1;
-                return self.text.get(start..found);
+                let raw = self.text.get(start..found)?;
+                return Some(Text { raw, has_escapes });
             }
+            has_escapes = true;
             at = found + 2;
         }
     }
 
     /// Reads a key and the colon behind it. The opening quote must be next.
-    pub(super) fn key(&mut self) -> Result<&'a str, JsonError> {
+    pub(super) fn key(&mut self) -> Result<Text<'a>, JsonError> {
         self.step();
         let key = self.string().ok_or(JsonError::Malformed)?;
         if self.peek() != Some(b':') {
@@ -210,11 +218,11 @@ fn unicode_escape(escape: &str) -> Option<(char, usize)> {
 }
 
 /// Appends the text of a string value: unescaped, nothing if an escape makes no sense, a blank for what was no UTF-8.
-pub(super) fn string_into(raw: &str, out: &mut String) {
+pub(super) fn string_into(text: Text<'_>, out: &mut String) {
     let start = out.len();
-    if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
-        out.push_str(raw);
-    } else if unescape_into(raw, out).is_none() {
+    if !text.has_escapes {
+        out.push_str(text.raw);
+    } else if unescape_into(text.raw, out).is_none() {
         return;
     }
     blank_invalid(out, start);
@@ -223,7 +231,8 @@ pub(super) fn string_into(raw: &str, out: &mut String) {
 /// Makes blanks of the characters that stand for invalid bytes, in what was written behind `start`.
 pub(super) fn blank_invalid(out: &mut String, start: usize) {
     let written = out.get(start..).unwrap_or_default();
-    if memchr::memmem::find(written.as_bytes(), "\u{fffd}".as_bytes()).is_some() {
+    // The first byte of U+FFFD is rare enough to look for it alone.
+    if memchr::memchr(0xef, written.as_bytes()).is_some() && written.contains('\u{fffd}') {
         let cleaned = written.replace('\u{fffd}', " ");
         out.truncate(start);
         out.push_str(&cleaned);

@@ -161,7 +161,9 @@ impl<'a> Pairs<'a> {
         match self.byte() {
             Some(b'"') => return Err(self.unexpected('"')),
             Some(b'=') if key.is_empty() => return Err(self.unexpected('=')),
-            _ if key.contains('\u{fffd}') => return Err(Fault { at: self.at, why: Why::InvalidKey }),
+            _ if key.bytes().any(|b| b == 0xef) && key.contains('\u{fffd}') => {
+                return Err(Fault { at: self.at, why: Why::InvalidKey });
+            }
             Some(b'=') => self.at += 1,
             _ => return Ok(Pair { key, value: Value::Plain("") }),
         }

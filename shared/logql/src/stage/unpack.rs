@@ -3,7 +3,7 @@
 //! The strings of a JSON object become labels and its `_entry` the line, but only if there is an `_entry`.
 
 use super::json::{ERROR, unescape_key};
-use super::json_scan::{JsonError, Scanner, Value, blank_invalid, string_into, unescape_into};
+use super::json_scan::{JsonError, Scanner, Text, Value, blank_invalid, string_into, unescape_into};
 use crate::labels::LineLabels;
 
 const ENTRY_KEY: &str = "_entry";
@@ -20,12 +20,12 @@ pub(crate) fn process(line: &str, labels: &mut LineLabels<'_>, out: &mut String)
     }
     // Two walks instead of a list of pairs: whether the pairs count is known only at the end.
     let mut is_packed = false;
-    let walked = each_string(line, |key, raw| {
+    let walked = each_string(line, |key, text| {
         if key != ENTRY_KEY {
             return Ok(());
         }
         out.clear();
-        unescape_into(raw, out).ok_or(JsonError::BadEscape)?;
+        unescape_into(text.raw, out).ok_or(JsonError::BadEscape)?;
         blank_invalid(out, 0);
         is_packed = true;
         Ok(())
@@ -35,9 +35,9 @@ pub(crate) fn process(line: &str, labels: &mut LineLabels<'_>, out: &mut String)
         return false;
     }
     if is_packed {
-        let again = each_string(line, |key, raw| {
+        let again = each_string(line, |key, text| {
             if key != ENTRY_KEY {
-                labels.extract("", key, |out| string_into(raw, out));
+                labels.extract("", key, |out| string_into(text, out));
             }
             Ok(())
         });
@@ -47,7 +47,7 @@ pub(crate) fn process(line: &str, labels: &mut LineLabels<'_>, out: &mut String)
 }
 
 /// Calls `visit` with each member that is a string, its value as written.
-fn each_string(line: &str, mut visit: impl FnMut(&str, &str) -> Result<(), JsonError>) -> Result<(), JsonError> {
+fn each_string(line: &str, mut visit: impl FnMut(&str, Text<'_>) -> Result<(), JsonError>) -> Result<(), JsonError> {
     let mut scanner = Scanner::new(line);
     scanner.peek().ok_or(JsonError::MalformedObject)?;
     scanner.step();
@@ -59,8 +59,8 @@ fn each_string(line: &str, mut visit: impl FnMut(&str, &str) -> Result<(), JsonE
             _ => return Err(JsonError::MalformedObject),
         }
         let key = unescape_key(scanner.key()?)?;
-        if let Value::String(raw) = scanner.value()? {
-            visit(&key, raw)?;
+        if let Value::String(text) = scanner.value()? {
+            visit(&key, text)?;
         }
         match scanner.peek().ok_or(JsonError::MalformedArray)? {
             b'}' => return Ok(()),
