@@ -85,6 +85,8 @@ fn pipelines() -> Vec<Pipeline> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn stages_survive_any_line(lines in prop::collection::vec(line(), 1..4)) {
         let stream = Labels::from_pairs([("app", "api"), ("a", "s")]);
