@@ -18,7 +18,7 @@ use store::{Store, StoreUrl};
 use tower::ServiceExt as _;
 
 /// Cases that differ, each with its reason. Everything else must agree.
-const KNOWN_DIFFERENCES: &[&str] = &["labels/016", "labels/017", "labels/018", "labels/019"];
+const KNOWN_DIFFERENCES: &[&str] = &[];
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/testkit/conformance")

@@ -21,6 +21,7 @@ mod duplicates;
 mod rows;
 mod scan;
 
+mod detected;
 mod labels;
 mod logs;
 mod metrics;
@@ -35,6 +36,7 @@ use logql::eval::Steps;
 use model::{Labels, LogEntry, TimeRange, Value};
 use store::Store;
 
+pub use detected::{DetectedField, DetectedLabel};
 pub use error::Error;
 pub use footers::OpenSegment;
 pub use plan::{Plan, PlannedBlock, PlannedRun, PlannedSegment, Skip};
@@ -100,6 +102,19 @@ impl Engine {
     /// The label sets of all streams, sorted.
     pub async fn series(&self, request: LabelsRequest) -> Result<Vec<Labels>, Error> {
         Ok(labels::series(&request, &self.reader()).await?.into_iter().collect())
+    }
+
+    /// The labels of streams that are worth showing.
+    pub async fn detected_labels(&self, request: LabelsRequest) -> Result<Vec<DetectedLabel>, Error> {
+        Ok(detected::labels(&labels::series(&request, &self.reader()).await?))
+    }
+
+    /// The fields that the newest entries of a log query have; at most `fields_max`.
+    pub async fn detected_fields(&self, request: QueryRequest, fields_max: usize) -> Result<Vec<DetectedField>, Error> {
+        match self.query(request).await?.value {
+            Value::Entries(entries) => detected::fields(&entries, fields_max),
+            _ => Err(Error::Invalid("only log queries have fields".to_owned())),
+        }
     }
 
     fn reader(&self) -> Reader {

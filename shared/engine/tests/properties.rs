@@ -1,0 +1,167 @@
+//! What must hold for any data: pruning never drops a match, an entry in two segments counts once.
+//!
+//! The yardstick is the plainest reading of a query: look at every entry that was pushed, once.
+
+use std::collections::BTreeSet;
+
+use engine::{Direction, Engine, EngineSettings, Limits, QueryRequest, When};
+use model::{Day, Entry, Labels, TenantId, Value};
+use proptest::prelude::*;
+use store::{FreshKey, Store, StoreUrl};
+
+/// 2026-11-20T10:00:00Z.
+const START_NS: i64 = 1_795_168_800_000_000_000;
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+/// An entry as the test makes it: which stream, when, what, with which metadata.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    stream: u8,
+    second: u8,
+    line: String,
+    trace: Option<u8>,
+}
+
+impl Row {
+    fn timestamp_ns(&self) -> i64 {
+        START_NS + 1 + i64::from(self.second) * 1_000_000_000
+    }
+
+    fn entry(&self) -> Entry {
+        let metadata = self.trace.map(|trace| ("trace_id", format!("t{trace}")));
+        Entry { timestamp_ns: self.timestamp_ns(), line: self.line.clone(), metadata: metadata.into_iter().collect() }
+    }
+}
+
+/// Few words, so that needles hit and miss; joined by what tokens end at, and by what they do not.
+fn line() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec!["a", "ab", "b", "500", "5001", "é", "err", "x_y", ""]);
+    let gap = prop::sample::select(vec![" ", "", "=", "-", "é", "_"]);
+    prop::collection::vec((word, gap), 1..6).prop_map(|parts| parts.iter().map(|(w, g)| format!("{w}{g}")).collect())
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    (0u8..3, 0u8..20, line(), prop::option::of(0u8..4)).prop_map(|(stream, second, line, trace)| Row {
+        stream,
+        second,
+        line,
+        trace,
+    })
+}
+
+/// Segments of rows; the rows of `shared` lie in several of them.
+fn segments() -> impl Strategy<Value = Vec<Vec<Row>>> {
+    let own = prop::collection::vec(prop::collection::vec(row(), 1..12), 1..5);
+    (own, prop::collection::vec((row(), 0usize..5, 0usize..5), 0..8)).prop_map(|(mut segments, shared)| {
+        for (row, first, second) in shared {
+            let count = segments.len();
+            segments[first % count].push(row.clone());
+            segments[second % count].push(row);
+        }
+        segments
+    })
+}
+
+async fn store(segments: &[Vec<Row>]) -> Store {
+    let store = Store::open(&StoreUrl::memory(), []).expect("a store in memory");
+    for (batch, rows) in segments.iter().enumerate() {
+        // Tiny blocks, so that there is something to prune.
+        let options = segment::Options { block_bytes_max: 24, block_bytes_min: 12, ..Default::default() };
+        let entries: Vec<(Labels, Entry)> =
+            rows.iter().map(|row| (Labels::from_pairs([("s", row.stream.to_string())]), row.entry())).collect();
+        let mut writer = segment::Writer::new(options);
+        for (labels, entry) in &entries {
+            writer.add(labels, std::slice::from_ref(entry));
+        }
+        let built = writer.finish().expect("a segment");
+        let (min_ts, max_ts) = (built.min_ts, built.max_ts);
+        let key = FreshKey { day: Day::of(min_ts), min_ts, max_ts, batch_id: batch as u128, rows: built.rows };
+        store.put_fresh(&TenantId::single(), key, built.bytes.into()).await.expect("stored");
+    }
+    store
+}
+
+fn ask(segments: &[Vec<Row>], query: &str, when: When) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        // Small reads, so that columns and filters are fetched and not found in the tail.
+        let settings = EngineSettings { whole_object_bytes_max: 0, tail_bytes: 64, ..EngineSettings::default() };
+        let request = QueryRequest {
+            tenant: TenantId::single(),
+            query: query.to_owned(),
+            when,
+            direction: Direction::Forward,
+            limit: 5000,
+            limits: Limits::default(),
+            partial_series: false,
+        };
+        Engine::new(store(segments).await, settings).query(request).await.expect("an answer").value
+    })
+}
+
+/// Each distinct row that `keep` likes, as `time stream line metadata`, sorted.
+fn naive(segments: &[Vec<Row>], keep: impl Fn(&Row) -> bool) -> Vec<String> {
+    let distinct: BTreeSet<&Row> = segments.iter().flatten().filter(|row| keep(row)).collect();
+    let mut rows: Vec<String> = distinct
+        .into_iter()
+        .map(|row| format!("{} {} {} {}", row.timestamp_ns(), row.stream, row.line, row.entry().metadata))
+        .collect();
+    rows.sort();
+    rows
+}
+
+fn found(value: Value) -> Vec<String> {
+    let Value::Entries(entries) = value else { panic!("entries") };
+    assert!(entries.is_sorted_by_key(|entry| entry.timestamp_ns), "oldest first");
+    let mut rows: Vec<String> = entries
+        .iter()
+        .map(|e| format!("{} {} {} {}", e.timestamp_ns, e.stream.get("s").unwrap_or_default(), e.line, e.metadata))
+        .collect();
+    rows.sort();
+    rows
+}
+
+const RANGE: When = When::Range { start_ns: START_NS, end_ns: START_NS + HOUR_NS, step_ns: HOUR_NS, interval_ns: 0 };
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Needles are cut from lines and from thin air.
+    #[test]
+    fn pruning_never_drops_a_match(segments in segments(), needle in line(), cut in 0usize..8, length in 0usize..8) {
+        let lines: Vec<&String> = segments.iter().flatten().map(|row| &row.line).collect();
+        let piece: String = lines[cut % lines.len()].chars().skip(cut).take(length).collect();
+        for needle in [&needle, &piece] {
+            let quoted = model::quote(needle);
+            let got = found(ask(&segments, &format!("{{s=~\".+\"}} |= {quoted}"), RANGE));
+            prop_assert_eq!(got, naive(&segments, |row| row.line.contains(needle.as_str())));
+            let pattern = model::quote(&format!("{}( |=|5)", regex_syntax::escape(needle)));
+            let got = found(ask(&segments, &format!("{{s=~\".+\"}} |~ {pattern}"), RANGE));
+            let ends = [" ", "=", "5"].map(|end| format!("{needle}{end}"));
+            prop_assert_eq!(got, naive(&segments, |row| ends.iter().any(|end| row.line.contains(end))));
+        }
+    }
+
+    #[test]
+    fn metadata_is_found_by_pair(segments in segments(), trace in 0u8..5) {
+        let got = found(ask(&segments, &format!("{{s=~\"0|1\"}} | trace_id=\"t{trace}\""), RANGE));
+        prop_assert_eq!(got, naive(&segments, |row| row.stream < 2 && row.trace == Some(trace)));
+    }
+
+    #[test]
+    fn an_entry_in_two_segments_counts_once(segments in segments()) {
+        let when = When::Instant { time_ns: START_NS + HOUR_NS };
+        let counted = |query: &str| match ask(&segments, query, when) {
+            Value::Vector(samples) => samples.iter().map(|sample| sample.point.value).sum::<f64>(),
+            other => panic!("{other:?}"),
+        };
+        let all = naive(&segments, |_| true).len() as f64;
+        // By times alone, by lengths alone, by lines, and with metadata in the labels.
+        prop_assert_eq!(counted("sum(count_over_time({s=~\".+\"}[1h]))"), all);
+        prop_assert_eq!(counted("sum(count_over_time({s=~\".+\"} |~ \".*\" [1h]))"), all);
+        prop_assert_eq!(counted("count_over_time({s=~\".+\"}[1h])"), all);
+        let distinct: BTreeSet<&Row> = segments.iter().flatten().collect();
+        let bytes: usize = distinct.iter().map(|row| row.line.len()).sum();
+        prop_assert_eq!(counted("sum(bytes_over_time({s=~\".+\"}[1h]))"), bytes as f64);
+    }
+}
