@@ -59,6 +59,8 @@ fn main() {
     }
 }
 
+/// Not inlined, so that a profiler can be told to look at nothing else: `callgrind --toggle-collect='sizes::write*'`.
+#[inline(never)]
 fn write(batch: &Batch, options: &Options) -> Vec<u8> {
     let mut writer = Writer::new(options.clone());
     for (labels, entries) in batch {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use model::{EntryRef, Labels};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::Error;
 use crate::codec::Packer;
@@ -74,6 +75,14 @@ struct MetadataColumn {
     values: Interner,
     /// Shorter than the rows while the last ones lack the name.
     codes: Vec<u32>,
+}
+
+impl MetadataColumn {
+    /// The value of the last row that has a code.
+    fn last(&self) -> Option<&str> {
+        let code = self.codes.last()?.checked_sub(1)?;
+        Some(self.values.get(code as usize))
+    }
 }
 
 /// Rows that will be a block.
@@ -145,7 +154,7 @@ impl BlockBuilder {
             let index = self.metadata_column(position, name);
             let Some(column) = self.metadata.get_mut(index) else { continue };
             let code = match column.codes.last() {
-                Some(&code) if code != 0 && column.values.get(code as usize - 1) == *value => code,
+                Some(code) if column.last() == Some(value) => *code,
                 _ => column.values.intern(value) + 1,
             };
             column.codes.resize(row as usize, 0);
@@ -176,6 +185,16 @@ impl BlockBuilder {
             *guess = index;
         }
         index
+    }
+
+    /// [`row_digest`] of the last row, if there is one.
+    pub(crate) fn last_digest(&self) -> Option<u128> {
+        let line_start = self.lines.len() - *self.lengths.last()? as usize;
+        let in_row = self.metadata.iter().filter(|column| column.codes.len() == self.rows());
+        let mut metadata: Vec<(&str, &str)> =
+            in_row.filter_map(|column| Some((&*column.name, column.last()?))).collect();
+        metadata.sort_unstable();
+        Some(row_digest(self.lines.get(line_start..).unwrap_or_default(), &metadata))
     }
 
     /// Ends the block: appends its columns to `out`, whose first byte lies at `offset` in the segment, and starts anew.
@@ -236,4 +255,15 @@ impl BlockBuilder {
     pub(crate) fn keys(&mut self) -> &mut KeySet {
         &mut self.keys
     }
+}
+
+/// Line and metadata of a row as one number. 0xff is never part of UTF-8, so no two rows are spelled alike.
+pub(crate) fn row_digest(line: &[u8], metadata: &[(&str, &str)]) -> u128 {
+    let mut hasher = Xxh3::new();
+    hasher.update(line);
+    for text in metadata.iter().flat_map(|(name, value)| [name, value]) {
+        hasher.update(&[0xff]);
+        hasher.update(text.as_bytes());
+    }
+    hasher.digest128()
 }

@@ -6,10 +6,9 @@
 use std::collections::HashSet;
 
 use model::{EntryRef, Labels};
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Error;
-use crate::block::{BlockBuilder, BlockMeta};
+use crate::block::{BlockBuilder, BlockMeta, row_digest};
 use crate::codec::Packer;
 use crate::counts::{Counter, LEVEL_NAME};
 use crate::filter::{Filter, FilterMeta, Key, KeySet};
@@ -31,9 +30,6 @@ pub struct SortedWriter {
     keys: Vec<Key>,
     streams: Vec<StreamInfo>,
     counter: Counter,
-    row: RowText,
-    /// The last row of the current stream.
-    row_before: RowText,
     /// Digests of the rows of the current stream and time, once there are two.
     same_time: HashSet<u128>,
     rows_dropped: u64,
@@ -53,8 +49,6 @@ impl SortedWriter {
             keys: Vec::new(),
             streams: Vec::new(),
             counter: Counter::default(),
-            row: RowText::default(),
-            row_before: RowText::default(),
             same_time: HashSet::new(),
             rows_dropped: 0,
         })
@@ -96,19 +90,18 @@ impl SortedWriter {
         check_size("line", entry.line.len(), LINE_BYTES_MAX)?;
         check_size("structured metadata of an entry", metadata_bytes, LINE_BYTES_MAX)?;
         check_size("structured metadata names of an entry", entry.metadata.len(), BLOCK_NAMES_MAX)?;
-        self.row.spell(&entry);
         if !repeats_time {
             self.same_time.clear();
         } else {
+            // The first of them is the block's last row: a block only ends when the next row has passed this place.
             if self.same_time.is_empty() {
-                self.same_time.insert(self.row_before.digest());
+                self.same_time.extend(self.block.last_digest());
             }
-            if !self.same_time.insert(self.row.digest()) {
+            if !self.same_time.insert(row_digest(entry.line.as_bytes(), entry.metadata)) {
                 self.rows_dropped += 1;
                 return Ok(());
             }
         }
-        std::mem::swap(&mut self.row, &mut self.row_before);
         stream.rows += 1;
         stream.line_bytes += entry.line.len() as u64;
         stream.metadata_bytes += metadata_bytes as u64;
@@ -248,23 +241,4 @@ const METADATA_BYTES_PER_LINE_BYTE_MAX: usize = 8;
 
 fn check_size(part: &'static str, value: usize, limit: usize) -> Result<(), Error> {
     if value > limit { Err(Error::Limit { part, value: value as u64, limit: limit as u64 }) } else { Ok(()) }
-}
-
-/// Line and metadata of a row in one buffer. 0xff is never part of UTF-8, so no two rows are spelled alike.
-#[derive(Debug, Default)]
-struct RowText(Vec<u8>);
-
-impl RowText {
-    fn spell(&mut self, entry: &EntryRef<'_>) {
-        self.0.clear();
-        self.0.extend_from_slice(entry.line.as_bytes());
-        for text in entry.metadata.iter().flat_map(|(name, value)| [name, value]) {
-            self.0.push(0xff);
-            self.0.extend_from_slice(text.as_bytes());
-        }
-    }
-
-    fn digest(&self) -> u128 {
-        xxh3_128(&self.0)
-    }
 }

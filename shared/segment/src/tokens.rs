@@ -14,38 +14,48 @@ pub fn tokens(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|token| !token.is_empty())
 }
 
-/// [`tokens`] over bytes, for the writer's inner loop.
+/// [`tokens`] over bytes, for the writer's inner loop: 64 bytes at a time become a mask of token bytes, and tokens begin
+/// and end where the mask changes. Half as many instructions as looking at each byte.
 pub(crate) fn each_token(text: &[u8], mut visit: impl FnMut(&[u8])) {
-    let mut rest = text;
-    loop {
-        let Some(start) = rest.iter().position(|byte| lookup(*byte)) else { return };
-        let (_, from) = rest.split_at(start);
-        let length = from.iter().position(|byte| !lookup(*byte)).unwrap_or(from.len());
-        let (token, after) = from.split_at(length);
-        visit(token);
-        rest = after;
+    let mut token_start = None;
+    for (chunk, position) in text.chunks(64).zip((0..).step_by(64)) {
+        let mask = token_mask(chunk);
+        let mut changes = mask ^ ((mask << 1) | u64::from(token_start.is_some()));
+        while changes != 0 {
+            let here = position + changes.trailing_zeros() as usize;
+            token_start = match token_start {
+                None => Some(here),
+                Some(start) => {
+                    visit(text.get(start..here).unwrap_or_default());
+                    None
+                }
+            };
+            changes &= changes - 1;
+        }
+    }
+    if let Some(start) = token_start {
+        visit(text.get(start..).unwrap_or_default());
     }
 }
 
-/// [`is_token_byte`] for all bytes; a table is twice as fast as the comparisons.
-static TOKEN_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0u8;
-    loop {
-        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-        {
-            table[byte as usize] = is_token_byte(byte);
-        }
-        if byte == u8::MAX {
-            break;
-        }
-        byte += 1;
+/// A bit for each of up to 64 bytes, the first one lowest: whether it is a token byte. Written so that the compiler
+/// compares 16 bytes at once.
+fn token_mask(chunk: &[u8]) -> u64 {
+    let mut bytes = [0u8; 64];
+    for (to, from) in bytes.iter_mut().zip(chunk) {
+        *to = *from;
     }
-    table
-};
-
-fn lookup(byte: u8) -> bool {
-    TOKEN_BYTES.get(usize::from(byte)).copied().unwrap_or(false)
+    for byte in &mut bytes {
+        let letter = (*byte | 0x20).wrapping_sub(b'a') < 26;
+        let digit = byte.wrapping_sub(b'0') < 10;
+        *byte = u8::from(letter | digit | (*byte == b'_'));
+    }
+    // Eight bytes of 0 or 1 become eight bits: the product moves each to its place in the highest byte.
+    let (words, _) = bytes.as_chunks::<8>();
+    words
+        .iter()
+        .rev()
+        .fold(0, |mask, word| (mask << 8) | (u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56))
 }
 
 #[cfg(test)]
@@ -66,7 +76,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_walks_see_the_same(text: String) {
+        fn both_walks_see_the_same(text in "\\PC{0,20}|[a-zA-Z0-9_@`{\\[/: ]{0,300}") {
             let mut seen = Vec::new();
             each_token(text.as_bytes(), |token| seen.push(token.to_vec()));
             prop_assert_eq!(seen, tokens(&text).map(|token| token.as_bytes().to_vec()).collect::<Vec<_>>());

@@ -34,7 +34,7 @@ fn labels() -> impl Strategy<Value = Labels> {
 fn entry() -> impl Strategy<Value = Entry> {
     let timestamp =
         prop_oneof![0i64..5, any::<i64>(), (0i64..200).prop_map(|n| n * 1_000_000_000), Just(60_000_000_000)];
-    let line = prop_oneof!["[a-d ]{0,6}", "\\PC{0,40}", "[a-z0-9 =_-]{0,200}"];
+    let line = prop_oneof!["[ab]", "[a-d ]{0,6}", "\\PC{0,40}", "[a-z0-9 =_-]{0,200}"];
     let value = prop_oneof!["[a-b]{0,2}", "[0-9a-f]{32}", "\\PC{0,9}"];
     let metadata = prop::collection::vec((prop_oneof![Just("detected_level".to_owned()), "[a-dé]{0,1}"], value), 0..4);
     (timestamp, line, metadata).prop_map(|(timestamp_ns, line, metadata)| Entry {
