@@ -12,16 +12,18 @@ mod routes;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
 use engine::{Engine, EngineSettings};
 use loki_api::config::Config;
-use prometheus_client::registry::Registry;
 use store::Store;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
+
+pub use metrics::exposition;
+pub use prometheus_client::registry::Registry;
 
 /// The query side of one process. Cloning copies a pointer.
 #[derive(Clone)]
@@ -57,7 +59,7 @@ pub fn router(query: Query) -> Router {
     let registry = Arc::new(registry);
     api_router(query)
         .route("/ready", get(|| async { "ready\n" }))
-        .route("/metrics", get(move || async move { metrics::exposition(&registry) }))
+        .route("/metrics", get(move || async move { exposition(&registry) }))
         .fallback(not_found)
 }
 
@@ -102,6 +104,7 @@ fn is_success(
     status.is_success()
 }
 
-async fn not_found(_: Method) -> impl IntoResponse {
+/// What an unknown path is answered.
+pub async fn not_found() -> impl IntoResponse {
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, error::PLAIN_TEXT)], "404 page not found\n")
 }

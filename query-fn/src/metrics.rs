@@ -91,7 +91,7 @@ pub(crate) async fn measure(State(query): State<Query>, request: Request, next: 
 }
 
 /// The text that Prometheus scrapes.
-pub(crate) fn exposition(registry: &Arc<Registry>) -> Response {
+pub fn exposition(registry: &Arc<Registry>) -> Response {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),

@@ -1,3 +1,23 @@
-//! Entry point.
+//! `logbarn`: both functions and the collector in one local process.
+//!
+//! Wires what the three edges offer and holds no logic of its own: `serve` merges the two routers over one store, `inspect`
+//! prints a segment.
 
-fn main() {}
+mod banner;
+mod cli;
+mod serve;
+
+use anyhow::Result;
+use clap::Parser;
+use cli::{Cli, Command};
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command.unwrap_or_default() {
+            Command::Serve(options) => serve::run(options).await,
+            Command::Inspect(options) => serve::inspect(options).await,
+        }
+    })
+}

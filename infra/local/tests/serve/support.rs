@@ -11,17 +11,17 @@ use serde_json::Value;
 const START_MAX: Duration = Duration::from_secs(20);
 
 /// A running server.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// Its address, with `http://`.
-    pub url: String,
+    pub(crate) url: String,
     /// A client that gives up after some time.
-    pub client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
 }
 
 impl Server {
     /// Starts the binary in a folder (`data`, `logs` and `config.yaml` lie there) and waits until it is ready.
-    pub async fn start(folder: &Path, config: &str) -> Server {
+    pub(crate) async fn start(folder: &Path, config: &str) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
         let listen = format!("127.0.0.1:{port}");
         let config_path = folder.join("config.yaml");
@@ -53,20 +53,20 @@ impl Server {
     }
 
     /// SIGKILL: nothing is flushed, nothing is said.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("the process can be killed");
         self.child.wait().expect("the process ends");
     }
 
     /// SIGTERM; gives the exit status.
-    pub fn terminate(mut self) -> std::process::ExitStatus {
+    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
         self.child.wait().expect("the process ends")
     }
 
     /// A JSON answer.
-    pub async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+    pub(crate) async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let request = self.client.get(format!("{}{path}", self.url)).query(parameters);
         let answer = request.send().await.expect("the server answers");
         let status = answer.status();
@@ -76,7 +76,7 @@ impl Server {
     }
 
     /// Every line of a selector between two times, oldest first, page by page as a client would.
-    pub async fn lines(&self, query: &str, start_ns: i64, end_ns: i64) -> Vec<String> {
+    pub(crate) async fn lines(&self, query: &str, start_ns: i64, end_ns: i64) -> Vec<String> {
         const PAGE: usize = 5_000;
         let (mut start_ns, mut all) = (start_ns, Vec::<(i64, String)>::new());
         loop {

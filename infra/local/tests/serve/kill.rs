@@ -3,14 +3,12 @@
 //! Writers push numbered lines and, like a real client, send the same body again until it is acknowledged. The server is
 //! killed and started again, over and over. Counts are printed.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::Server;
+use crate::support::Server;
 
 const KILLS: usize = 20;
 const WRITERS: usize = 4;
@@ -37,7 +35,7 @@ async fn acknowledged_entries_survive_kill_nine() {
     let folder = tempfile::tempdir().expect("a folder");
     let load = Arc::new(Load::default());
     let mut server = Server::start(folder.path(), CONFIG).await;
-    *load.url.lock().unwrap() = server.url.clone();
+    *load.url.lock().expect("no writer panicked") = server.url.clone();
     let writers: Vec<_> = (0..WRITERS).map(|writer| tokio::spawn(write(load.clone(), writer))).collect();
 
     for kill in 1..=KILLS as u64 {
@@ -46,14 +44,14 @@ async fn acknowledged_entries_survive_kill_nine() {
         }
         server.kill();
         server = Server::start(folder.path(), CONFIG).await;
-        *load.url.lock().unwrap() = server.url.clone();
+        *load.url.lock().expect("no writer panicked") = server.url.clone();
     }
     load.stop.store(true, Ordering::SeqCst);
     for writer in writers {
         writer.await.expect("a writer ends");
     }
 
-    let acknowledged = std::mem::take(&mut *load.lines.lock().unwrap());
+    let acknowledged = std::mem::take(&mut *load.lines.lock().expect("no writer panicked"));
     let mut found = BTreeMap::<String, usize>::new();
     for line in server.lines(r#"{job="kill"}"#, START_NS - 1, START_NS + 1_000_000_000_000_000).await {
         *found.entry(line).or_default() += 1;
@@ -89,13 +87,13 @@ async fn write(load: Arc<Load>, writer: usize) {
             load.sent_again.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        load.lines.lock().unwrap().extend(lines);
+        load.lines.lock().expect("no writer panicked").extend(lines);
         load.acknowledged.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 async fn acknowledged(client: &reqwest::Client, load: &Load, body: &str) -> bool {
-    let url = format!("{}/loki/api/v1/push", load.url.lock().unwrap());
+    let url = format!("{}/loki/api/v1/push", load.url.lock().expect("no writer panicked"));
     let request = client.post(url).header("Content-Type", "application/json").body(body.to_owned());
     match request.send().await {
         Ok(answer) if answer.status().as_u16() == 204 => true,

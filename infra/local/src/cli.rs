@@ -1,0 +1,53 @@
+//! The command line: what `logbarn` can be asked to do, and what it does when nothing is said.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Loki without the servers: logs in a bucket or a folder, LogQL over Loki's HTTP API.
+#[derive(Debug, Parser)]
+#[command(name = "logbarn", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take pushes, answer queries and tail ./logs/*.log (what plain `logbarn` does)
+    Serve(ServeOptions),
+    /// Print what a segment holds
+    Inspect(InspectOptions),
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Command::Serve(ServeOptions::default())
+    }
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeOptions {
+    /// Where to listen; wins over the configuration's `server` block [default: 127.0.0.1:3100]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where the logs lie: file:///dir, s3://bucket/prefix or memory: [default: the folder ./data]
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: Option<String>,
+    /// Configuration in Loki's own YAML; without it one tenant and no authentication
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder of which *.log is tailed; `none` tails nothing [default: ./logs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) logs: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectOptions {
+    /// The segment's key in the store, as the log and error messages print it
+    pub(crate) key: String,
+    /// Where the logs lie: file:///dir or s3://bucket/prefix [default: the folder ./data]
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: Option<String>,
+}

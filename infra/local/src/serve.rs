@@ -1,0 +1,164 @@
+//! `logbarn serve`: one store, both routers over it, and a collector that ships ./logs to this very server.
+//!
+//! A stop (SIGTERM, Ctrl-C) ends the collector, answers every push that was accepted, and only then ends the process. What the
+//! collector has not delivered by then lies in its files and is sent at the next start.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::routing::get;
+use ingest_fn::config::{Config, Store, StoreUrl};
+use ingest_fn::{CommitSettings, Ingest};
+use query_fn::Query;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::banner;
+use crate::cli::{InspectOptions, ServeOptions};
+
+/// One tenant, no authentication: what a server without a configuration file is for.
+const CONFIG_WITHOUT_FILE: &str = "auth_enabled: false";
+/// The store of a server that is not told one.
+const STORE_FOLDER: &str = "data";
+/// The folder that is tailed unless another is named.
+const LOGS_FOLDER: &str = "logs";
+/// `--logs` with this value tails nothing.
+const LOGS_NONE: &str = "none";
+/// Loki's port, on this machine alone.
+const LISTEN_WITHOUT_FILE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3100);
+
+/// Serves until told to stop.
+pub(crate) async fn run(options: ServeOptions) -> Result<()> {
+    let config = Arc::new(read_config(options.config.as_deref())?);
+    banner::start_log(&config);
+    let url = store_url(options.store.as_deref())?;
+    let store = open(&url)?;
+    banner::log_probe(store.probe().await, &url);
+
+    let listener = listen(&options, &config).await?;
+    let address = listener.local_addr()?;
+    let ingest = Ingest::new(store.clone(), config.clone(), CommitSettings::new(&config, url.is_bucket()));
+    let app = app(ingest.clone(), Query::new(store.clone(), config.clone()), &store);
+    let logs = logs_folder(options.logs.as_deref());
+    banner::print(address, &url, logs.as_deref(), &config);
+
+    let (stop, stopped) = watch::channel(false);
+    let collector = tokio::spawn(collect(logs, address, url, stopped.clone()));
+    let accepted = ingest.clone();
+    tokio::spawn(async move {
+        stop_signal().await;
+        stop.send_replace(true);
+        // Pushes that wait for others wait no longer, so that the server can come to its end.
+        accepted.shutdown().await;
+    });
+    let server = axum::serve(listener, app).with_graceful_shutdown(flag(stopped.clone()));
+    let grace = config.server.graceful_shutdown_timeout;
+    tokio::select! {
+        served = server => served?,
+        // A client that never ends its request is not waited for longer than this.
+        () = async { flag(stopped).await; tokio::time::sleep(grace).await } => tracing::warn!("requests were still open after {grace:?}"),
+    }
+    ingest.shutdown().await;
+    collector.await??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Both functions' endpoints under one address, with one `/ready` and one `/metrics`.
+fn app(ingest: Ingest, query: Query, store: &Store) -> Router {
+    let mut registry = query_fn::Registry::default();
+    ingest.register_metrics(&mut registry);
+    query.register_metrics(&mut registry);
+    store.register_metrics(&mut registry);
+    let registry = Arc::new(registry);
+    ingest_fn::api_router(ingest)
+        .merge(query_fn::api_router(query))
+        .route("/ready", get(|| async { "ready\n" }))
+        .route("/metrics", get(move || async move { query_fn::exposition(&registry) }))
+        .fallback(query_fn::not_found)
+}
+
+/// Tails the folder and ships to this server, if the server's push endpoint is open to it.
+async fn collect(
+    logs: Option<PathBuf>,
+    address: SocketAddr,
+    url: StoreUrl,
+    stopped: watch::Receiver<bool>,
+) -> Result<()> {
+    let Some(folder) = logs else { return Ok(()) };
+    let push_url = format!("http://{}/loki/api/v1/push", banner::reachable(address));
+    let positions = match url.folder_path() {
+        Some(data) => data.join("positions.yaml"),
+        None => PathBuf::from("logbarn-positions.yaml"),
+    };
+    let config = collector::Config::for_folder(&folder, &push_url, &positions)?;
+    collector::run(config, flag(stopped)).await.context("tailing ./logs")
+}
+
+fn read_config(path: Option<&Path>) -> Result<Config> {
+    let text = match path {
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+        None => CONFIG_WITHOUT_FILE.to_owned(),
+    };
+    Ok(Config::from_yaml(&text)?)
+}
+
+/// The store that was asked for, or the folder ./data.
+fn store_url(given: Option<&str>) -> Result<StoreUrl> {
+    match given {
+        Some(url) => Ok(url.parse()?),
+        None => Ok(StoreUrl::folder(&std::path::absolute(STORE_FOLDER)?)?),
+    }
+}
+
+/// Keys, region and endpoint come from the usual `AWS_*` variables.
+fn open(url: &StoreUrl) -> Result<Store> {
+    let environment = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
+    Store::open(url, environment).with_context(|| format!("cannot open the store {url}"))
+}
+
+async fn listen(options: &ServeOptions, config: &Config) -> Result<TcpListener> {
+    let server = &config.server;
+    let configured = match server.http_listen_address.as_str() {
+        "" => SocketAddr::from(([0, 0, 0, 0], server.http_listen_port)),
+        address => SocketAddr::new(address.parse().context("server.http_listen_address")?, server.http_listen_port),
+    };
+    let without_listen = if options.config.is_some() { configured } else { LISTEN_WITHOUT_FILE };
+    let address = options.listen.unwrap_or(without_listen);
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The folder to tail. It may come into being later: it is looked for again and again, on this machine's disk only.
+fn logs_folder(given: Option<&str>) -> Option<PathBuf> {
+    match given {
+        Some(LOGS_NONE) => None,
+        Some(folder) => Some(PathBuf::from(folder)),
+        None => Some(PathBuf::from(LOGS_FOLDER)),
+    }
+}
+
+async fn stop_signal() {
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be handled in a runtime with drivers");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Done when the flag is up.
+async fn flag(mut stopped: watch::Receiver<bool>) {
+    // The sender lives as long as the process.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// `logbarn inspect`.
+#[expect(clippy::print_stdout, reason = "what was asked for")]
+pub(crate) async fn inspect(options: InspectOptions) -> Result<()> {
+    let store = open(&store_url(options.store.as_deref())?)?;
+    println!("{}", store.inspect(&options.key).await?);
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! `logbarn serve` as a user runs it: the built binary, real sockets, real files, real signals.
+
+mod first_steps;
+mod kill;
+mod stop;
+mod support;
