@@ -72,6 +72,8 @@ pub fn api_router(query: Query) -> Router {
         .route("/loki/api/v1/label", asked(routes::labels::names))
         .route("/loki/api/v1/label/{name}/values", asked(routes::labels::values))
         .route("/loki/api/v1/series", asked(routes::labels::series))
+        .route("/loki/api/v1/index/stats", asked(routes::volume::stats))
+        .route("/loki/api/v1/index/volume", asked(routes::volume::volume))
         .route("/loki/api/v1/detected_labels", asked(routes::detected::labels))
         .route("/loki/api/v1/detected_fields", asked(routes::detected::fields))
         .route("/loki/api/v1/detected_field/{name}/values", asked(routes::detected::values))

@@ -201,3 +201,24 @@ async fn what_needs_no_data() {
     assert!(get("/loki/api/v1/status/buildinfo").await.text().contains("version"));
     assert!(get("/metrics").await.text().contains("logbarn_query_store_requests"));
 }
+
+#[tokio::test]
+async fn volume_comes_from_footers() {
+    let selector = "query=%7Bapp%3D%22api%22%7D";
+    check_json(
+        &format!("/loki/api/v1/index/stats?{selector}&{RANGE}"),
+        r#"{"streams":1,"chunks":1,"bytes":30,"entries":2}"#,
+    )
+    .await;
+    let path = format!("/loki/api/v1/index/volume?{selector}&{RANGE}");
+    assert_eq!(data(&path).await, r#"[{"metric":{"app":"api"},"value":[1795172400,"30"]}]"#);
+    let path = format!("/loki/api/v1/index/volume?{selector}&{RANGE}&aggregateBy=labels");
+    assert_eq!(data(&path).await, r#"[{"metric":{"app":""},"value":[1795172400,"30"]}]"#);
+    check(&format!("/loki/api/v1/index/volume?{selector}&aggregateBy=x"), 400, "invalid aggregation option").await;
+    // The range starts inside the minute that holds the second entry.
+    check_json(
+        &format!("/loki/api/v1/index/stats?{selector}&start=1795168800000000001&end=1795172400000000000"),
+        r#"{"streams":1,"chunks":1,"bytes":15,"entries":1}"#,
+    )
+    .await;
+}

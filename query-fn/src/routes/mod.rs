@@ -4,6 +4,7 @@ pub(crate) mod detected;
 pub(crate) mod labels;
 pub(crate) mod query;
 pub(crate) mod status;
+pub(crate) mod volume;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};

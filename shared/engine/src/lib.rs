@@ -26,6 +26,7 @@ mod labels;
 mod logs;
 mod metrics;
 mod newest;
+mod volume;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub use footers::OpenSegment;
 pub use plan::{Plan, PlannedBlock, PlannedRun, PlannedSegment, Skip};
 pub use request::{Answer, Direction, LabelsRequest, Limits, QueryRequest, When};
 pub use settings::EngineSettings;
+pub use volume::{IndexStats, VolumeBy};
 
 use footers::Footers;
 use reader::Reader;
@@ -115,6 +117,17 @@ impl Engine {
             Value::Entries(entries) => detected::fields(&entries, fields_max),
             _ => Err(Error::Invalid("only log queries have fields".to_owned())),
         }
+    }
+
+    /// How much the streams of a selector hold.
+    pub async fn index_stats(&self, request: LabelsRequest) -> Result<IndexStats, Error> {
+        Ok(volume::stats(&volume::pieces(&request, &self.reader()).await?))
+    }
+
+    /// Bytes of lines by labels, the largest first.
+    pub async fn volume(&self, request: LabelsRequest, by: &VolumeBy) -> Result<Vec<(Labels, u64)>, Error> {
+        let pieces = volume::pieces(&request, &self.reader()).await?;
+        volume::volumes(&pieces, &request.selectors, by)
     }
 
     fn reader(&self) -> Reader {
