@@ -4,6 +4,7 @@
 //! no backlog starves the others. A file that was renamed is read to its end before the one that took its name. It blocks on the
 //! disk, so it runs on a thread where that is allowed; it never touches the network.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ const RENAMED_GRACE: Duration = Duration::from_secs(5);
 const TOLD_MAX: usize = 1_000;
 /// Entries of a folder that are looked through for a renamed file.
 const FOLDER_ENTRIES_MAX: usize = 10_000;
+/// How much is read before the collector looks up again, if stages drop so much that no batch gets full.
+const FILL_BYTES_MAX: u64 = 8 << 20;
 /// Looking for files takes at most one part in so many of the time.
 const DISCOVER_SHARE: u32 = 20;
 
@@ -220,7 +223,7 @@ impl Reader {
         self.discover(Instant::now());
         let mut total = 0;
         let mut quiet = 0;
-        while quiet < self.files.len() && !batch.is_full(self.rules.batch_bytes_max) {
+        while quiet < self.files.len() && total < FILL_BYTES_MAX && !batch.is_full(self.rules.batch_bytes_max) {
             self.turn %= self.files.len();
             let read = self.read_one(self.turn, batch);
             quiet = if read > 0 { 0 } else { quiet + 1 };
@@ -326,7 +329,7 @@ impl OpenFile {
 
     /// Takes whole lines until the batch is full. Gives the bytes taken.
     fn take_lines(&mut self, job: &JobConfig, bytes: &[u8], rules: &mut Rules, batch: &mut Batch) -> u64 {
-        let text = String::from_utf8_lossy(bytes);
+        let text = to_text(bytes);
         let mut record = job.pipeline.record();
         record.last_known_ns = self.last_known_ns;
         let mut taken = 0;
@@ -349,7 +352,7 @@ impl OpenFile {
     }
 
     fn take_cut(&mut self, job: &JobConfig, bytes: &[u8], rules: &mut Rules, batch: &mut Batch) {
-        let text = String::from_utf8_lossy(bytes);
+        let text = to_text(bytes);
         let mut record = job.pipeline.record();
         record.last_known_ns = self.last_known_ns;
         rules.metrics.lines_read.increment();
@@ -372,7 +375,7 @@ impl OpenFile {
             return Ok(());
         }
         self.tail.read_rest(buffer)?;
-        let text = String::from_utf8_lossy(buffer);
+        let text = to_text(buffer);
         let mut record = job.pipeline.record();
         record.last_known_ns = self.last_known_ns;
         rules.metrics.lines_read.increment();
@@ -410,6 +413,11 @@ impl Rules {
             self.metrics.lines_dropped_by_stages.increment();
         }
     }
+}
+
+/// Replaces what is no UTF-8. Most logs are plain: checking first is several times faster than searching for what to replace.
+fn to_text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 fn split_line(text: &str) -> Option<(&str, &str)> {
