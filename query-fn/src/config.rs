@@ -1,4 +1,7 @@
-//! Reads the function's environment: where the store is, and which configuration to use. Nothing else reads it.
+//! The settings of the function, from its environment. Nothing else in this crate reads the environment.
+//!
+//! In: `LOGBARN_STORE` (a store's URL), `LOGBARN_CONFIG` (a file's path, or the YAML itself), `AWS_*`. Out: the query side, or an
+//! error that says which variable is wrong.
 
 use std::sync::Arc;
 
@@ -8,17 +11,29 @@ use store::{Store, StoreUrl};
 
 use crate::Query;
 
-/// Opens the store named by `LOGBARN_STORE` under the configuration file named by `LOGBARN_CONFIG`, if there is one.
+/// Opens the store named by `LOGBARN_STORE` under the configuration that `LOGBARN_CONFIG` gives.
 #[expect(clippy::disallowed_methods, reason = "the edge: the one place of this crate that reads the environment")]
 pub fn from_environment() -> anyhow::Result<Query> {
-    let url: StoreUrl = std::env::var("LOGBARN_STORE").context("LOGBARN_STORE names no store")?.parse()?;
-    let config = match std::env::var("LOGBARN_CONFIG") {
-        Ok(path) => {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-            Config::from_yaml(&text).with_context(|| path.clone())?
-        }
-        Err(_) => Config::default(),
-    };
-    let store = Store::open(&url, std::env::vars())?;
+    let url = std::env::var("LOGBARN_STORE").context("LOGBARN_STORE is not set: give a store, such as s3://bucket")?;
+    let url: StoreUrl = url.parse().context("LOGBARN_STORE")?;
+    let config = std::env::var("LOGBARN_CONFIG").unwrap_or_default();
+    let config = Config::from_yaml(&yaml(&config)?).context("LOGBARN_CONFIG")?;
+    for notice in &config.notices {
+        tracing::warn!("{notice}");
+    }
+    anyhow::ensure!(
+        std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some(),
+        "this is the function for AWS Lambda (AWS_LAMBDA_RUNTIME_API is not set); to run Logbarn here, use `logbarn serve`"
+    );
+    let aws = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
+    let store = Store::open(&url, aws).context("LOGBARN_STORE")?;
     Ok(Query::new(store, Arc::new(config)))
+}
+
+/// The YAML itself has a colon and perhaps line breaks; a path is read.
+fn yaml(text: &str) -> anyhow::Result<String> {
+    if text.is_empty() || text.contains('\n') || text.contains(": ") {
+        return Ok(text.to_owned());
+    }
+    std::fs::read_to_string(text).with_context(|| format!("LOGBARN_CONFIG: cannot read {text}"))
 }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -28,6 +29,8 @@ const STORE_FOLDER: &str = "data";
 const LOGS_FOLDER: &str = "logs";
 /// `--logs` with this value tails nothing.
 const LOGS_NONE: &str = "none";
+/// How long a collector that ended by itself rests.
+const COLLECTOR_PAUSE: Duration = Duration::from_secs(5);
 /// Loki's port, on this machine alone.
 const LISTEN_WITHOUT_FILE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3100);
 
@@ -63,7 +66,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
         () = async { flag(stopped).await; tokio::time::sleep(grace).await } => tracing::warn!("requests were still open after {grace:?}"),
     }
     ingest.shutdown().await;
-    collector.await??;
+    collector.await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -82,21 +85,28 @@ fn app(ingest: Ingest, query: Query, store: &Store) -> Router {
         .fallback(query_fn::not_found)
 }
 
-/// Tails the folder and ships to this server, if the server's push endpoint is open to it.
-async fn collect(
-    logs: Option<PathBuf>,
-    address: SocketAddr,
-    url: StoreUrl,
-    stopped: watch::Receiver<bool>,
-) -> Result<()> {
-    let Some(folder) = logs else { return Ok(()) };
+/// Tails the folder and ships to this server. An end that nobody asked for (a disk that is full, say) loses nothing: it begins
+/// again where it was.
+async fn collect(logs: Option<PathBuf>, address: SocketAddr, url: StoreUrl, stopped: watch::Receiver<bool>) {
+    let Some(folder) = logs else { return };
     let push_url = format!("http://{}/loki/api/v1/push", banner::reachable(address));
     let positions = match url.folder_path() {
         Some(data) => data.join("positions.yaml"),
         None => PathBuf::from("logbarn-positions.yaml"),
     };
-    let config = collector::Config::for_folder(&folder, &push_url, &positions)?;
-    collector::run(config, flag(stopped)).await.context("tailing ./logs")
+    while !*stopped.borrow() {
+        let config = collector::Config::for_folder(&folder, &push_url, &positions).map_err(anyhow::Error::from);
+        let ended = match config {
+            Ok(config) => collector::run(config, flag(stopped.clone())).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = ended else { return };
+        tracing::error!("tailing {} ended: {error:#}; it begins again in {COLLECTOR_PAUSE:?}", folder.display());
+        tokio::select! {
+            () = tokio::time::sleep(COLLECTOR_PAUSE) => {}
+            () = flag(stopped.clone()) => return,
+        }
+    }
 }
 
 fn read_config(path: Option<&Path>) -> Result<Config> {

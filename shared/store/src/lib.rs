@@ -28,8 +28,8 @@ mod read;
 mod inspect;
 
 mod counting;
-mod metrics;
 pub mod faulty;
+mod metrics;
 
 pub use commit::Committed;
 pub use counting::{Counters, Counts};
