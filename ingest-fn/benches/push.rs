@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<()> {
     };
     let frames = frames(&std::fs::read(&path).with_context(|| path.clone())?)?;
     let raw = frames.iter().map(|frame| raw_bytes(frame)).sum::<anyhow::Result<u64>>()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     for round in 1..=3 {
         let config = Config::from_yaml(LIMITS)?;
         let commit = CommitSettings::new(&config, false);

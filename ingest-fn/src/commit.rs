@@ -185,7 +185,9 @@ impl Inner {
             }
             let bytes: usize = group.iter().map(|waiting| waiting.bytes).sum();
             let (batches, answers): (Vec<Batch>, Vec<_>) = group.into_iter().map(|w| (w.batch, w.answer)).unzip();
-            let outcome = self.store_group(&tenant, batches).await;
+            // A task of its own: whatever happens to it, its pushes are answered and the line goes on.
+            let stored = tokio::spawn(Arc::clone(&self).store_group(tenant.clone(), batches)).await;
+            let outcome = stored.unwrap_or_else(|e| Err(CommitError::Packing(e.to_string())));
             if let Err(error) = &outcome {
                 tracing::warn!(%tenant, %error, pushes = answers.len(), "commit failed, nothing acknowledged");
             }
@@ -243,11 +245,11 @@ impl Inner {
     }
 
     /// Packs and stores one group: a segment for each day.
-    async fn store_group(&self, tenant: &TenantId, batches: Vec<Batch>) -> Result<(), CommitError> {
+    async fn store_group(self: Arc<Self>, tenant: TenantId, batches: Vec<Batch>) -> Result<(), CommitError> {
         let packed = tokio::task::spawn_blocking(move || pack(&batches)).await;
         let segments = packed.map_err(|e| CommitError::Packing(e.to_string()))??;
         stream::iter(segments)
-            .map(|(key, bytes)| async move { self.put(tenant, key, bytes).await })
+            .map(|(key, bytes)| self.put(&tenant, key, bytes))
             .buffer_unordered(PUTS_PER_COMMIT_MAX)
             .try_collect::<()>()
             .await
