@@ -1,8 +1,13 @@
-//! Stages over lines in memory, in bytes of lines a second, beside `serde_json` on the same lines.
+//! Stages over lines in memory, in bytes of lines a second, beside `serde_json` trees of the JSON lines.
+//!
+//! Prints one table. Cases and trees take turns and of each the quickest round counts, so that the ratio holds on a
+//! machine that is busy with other things.
+
+#![expect(clippy::print_stdout, reason = "the table is what this is for")]
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use logql::ast::Expr;
 use logql::labels::Needed;
 use logql::pipeline::{Hints, Pipeline};
@@ -51,20 +56,35 @@ fn pipeline(stages: &str, needed: Needed) -> Pipeline {
     }
 }
 
-fn stages(criterion: &mut Criterion) {
-    let only = |names: &[&str]| Needed::Only(names.iter().map(|name| (*name).to_owned()).collect());
+/// Rounds over the lines; the quickest one counts.
+const ROUNDS: usize = 60;
+
+fn only(names: &[&str]) -> Needed {
+    Needed::Only(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+fn main() {
     let (json, logfmt, access) = (json_lines(), logfmt_lines(), access_lines());
+    let pattern = r#"| pattern `<ip> - <_> [<_>] "<method> <path> <_>" <status> <size>`"#;
+    let regexp = r#"| regexp "^(?P<ip>\\S+) .*\"(?P<method>[A-Z]+) (?P<path>\\S+)""#;
+    let template = r#"| json | line_format "{{.level}} {{.message}}""#;
+    let functions =
+        r#"| json | line_format "{{.level | upper}} {{.message | trunc 5}} {{if .method}}{{.method}}{{end}}""#;
     let cases = [
         ("json", "| json", &json, Needed::All),
-        ("json by one label", "| json", &json, only(&["status_code"])),
-        ("json by a late label", "| json", &json, only(&["user_name"])),
-        ("json filter", "| json | status_code >= 500", &json, Needed::All),
-        ("json expressions", r#"| json s="status_code", c="user.address.city""#, &json, Needed::All),
+        ("json, one label", "| json", &json, only(&["status_code"])),
+        ("json, a late label", "| json", &json, only(&["user_name"])),
+        ("json and a filter", "| json | status_code >= 500", &json, Needed::All),
+        ("json, two paths", r#"| json s="status_code", c="user.address.city""#, &json, Needed::All),
         ("logfmt", "| logfmt", &logfmt, Needed::All),
-        ("logfmt by one label", "| logfmt", &logfmt, only(&["level"])),
-        ("logfmt expressions", "| logfmt status, level", &logfmt, Needed::All),
-        ("pattern", r#"| pattern `<ip> - <_> [<_>] "<method> <path> <_>" <status> <size>`"#, &access, Needed::All),
-        ("regexp", r#"| regexp "^(?P<ip>\\S+) .*\"(?P<method>[A-Z]+) (?P<path>\\S+)""#, &access, Needed::All),
+        ("logfmt, one label", "| logfmt", &logfmt, only(&["level"])),
+        ("logfmt, two keys", "| logfmt status, level", &logfmt, Needed::All),
+        ("pattern", pattern, &access, Needed::All),
+        ("regexp", regexp, &access, Needed::All),
+        ("line_format", r#"| line_format "{{.app}} {{__line__}}""#, &json, Needed::All),
+        ("json and line_format", template, &json, Needed::All),
+        ("the same with functions", functions, &json, Needed::All),
+        ("label_format", r#"| label_format a="{{.app}}-{{.env}}", b=job"#, &json, Needed::All),
         ("contains", r#"|= "id=1999 ""#, &access, Needed::All),
         ("contains one of three", r#"|= "id=1999 " or "id=1998 " or "nothing""#, &access, Needed::All),
         ("regex with a literal", r#"|~ "id=199[0-9] ""#, &access, Needed::All),
@@ -74,28 +94,50 @@ fn stages(criterion: &mut Criterion) {
         ("ip filter", r#"|= ip("10.9.0.0/16")"#, &access, Needed::All),
     ];
     let stream = Labels::from_pairs([("app", "api"), ("env", "prod"), ("job", "bench"), ("service_name", "api")]);
-    let mut group = criterion.benchmark_group("stages");
-    for (name, stages, lines, needed) in cases {
+    let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with('-')).unwrap_or_default();
+    println!("{:<28}{:>10}{:>12}{:>14}", "stages", "MB/s", "tree MB/s", "times tree");
+    for (name, stages, lines, needed) in cases.into_iter().filter(|(name, ..)| name.contains(&wanted)) {
         let pipeline = pipeline(stages, needed);
-        group.throughput(Throughput::Bytes(lines.iter().map(|line| line.len() as u64).sum()));
-        group.bench_function(name, |bencher| {
-            let mut running = pipeline.for_stream(&stream);
-            bencher.iter(|| {
-                let entry = |line| EntryRef { timestamp_ns: 0, line, metadata: &[("detected_level", "info")] };
-                lines.iter().filter(|line| running.process(entry(line)).is_some()).count()
-            });
-        });
+        let mut running = pipeline.for_stream(&stream);
+        let (mut quickest, mut tree) = (Duration::MAX, Duration::MAX);
+        for _ in 0..ROUNDS {
+            tree = tree.min(time(|| json.iter().filter(|line| parses(line)).count()));
+            let entry = |line| EntryRef { timestamp_ns: 0, line, metadata: &[("detected_level", "info")] };
+            quickest =
+                quickest.min(time(|| lines.iter().filter(|line| running.process(entry(line)).is_some()).count()));
+        }
+        let (speed, tree) = (megabytes_a_second(lines, quickest), megabytes_a_second(&json, tree));
+        println!("{name:<28}{speed:>10.0}{tree:>12.0}{:>14.1}", speed / tree);
     }
-    group.throughput(Throughput::Bytes(json.iter().map(|line| line.len() as u64).sum()));
-    group.bench_function("serde_json tree, for comparison", |bencher| {
-        bencher.iter(|| {
-            for line in &json {
-                black_box(serde_json::from_str::<serde_json::Value>(line).is_ok());
-            }
-        });
-    });
-    group.finish();
+    if "parse".contains(&wanted) {
+        parsing();
+    }
 }
 
-criterion_group! { name = benches; config = Criterion::default().sample_size(20); targets = stages }
-criterion_main!(benches);
+/// Queries a second, and their bytes.
+fn parsing() {
+    let query = r#"sum by (app, status) (rate({app=~"api|web", env="prod"} |= "GET" != "health" | json | status >= 500 and duration > 1.5s | line_format "{{.method}} {{.path}}" [5m])) / on (app) group_left sum by (app) (rate({app=~"api|web"}[5m])) > 0.05"#;
+    let queries = vec![query.to_owned(); 200];
+    let quickest = (0..ROUNDS).map(|_| time(|| queries.iter().filter(|query| logql::parse(query).is_ok()).count()));
+    let quickest = quickest.min().unwrap_or(Duration::MAX);
+    println!(
+        "{:<28}{:>10.1}   ({:.0} queries a second)",
+        "parse",
+        megabytes_a_second(&queries, quickest),
+        200.0 / quickest.as_secs_f64()
+    );
+}
+
+fn parses(line: &str) -> bool {
+    black_box(serde_json::from_str::<serde_json::Value>(line)).is_ok()
+}
+
+fn time(work: impl FnOnce() -> usize) -> Duration {
+    let start = Instant::now();
+    black_box(work());
+    start.elapsed()
+}
+
+fn megabytes_a_second(lines: &[String], time: Duration) -> f64 {
+    lines.iter().map(String::len).sum::<usize>() as f64 / 1e6 / time.as_secs_f64()
+}

@@ -56,7 +56,7 @@ impl Pipeline {
         StreamPipeline {
             pipeline: self,
             stream: stream.clone(),
-            overlay: Overlay::default(),
+            overlay: Overlay::new(stream),
             buffers: LineBuffers::default(),
         }
     }
@@ -91,7 +91,7 @@ impl StreamPipeline<'_> {
 
     /// As `process`, for an entry that the leading line filters let through already.
     pub fn process_filtered<'a>(&'a mut self, entry: EntryRef<'a>) -> Option<Processed<'a>> {
-        let mut labels = LineLabels::new(&self.stream, entry.metadata, &mut self.overlay, &self.pipeline.needed);
+        let mut labels = LineLabels::new(&entry, &self.stream, &mut self.overlay, &self.pipeline.needed);
         let mut line = Line::new(entry.line, &mut self.buffers);
         for stage in &self.pipeline.stages {
             if !stage.process(&mut line, &mut labels, entry.timestamp_ns) {

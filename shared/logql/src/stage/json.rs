@@ -4,8 +4,10 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use super::json_scan::{JsonError, Scanner, Text, Value, is_closed, string_into, unescape_into};
-use crate::labels::{LineLabels, sanitize_into};
+use crate::labels::{LineLabels, Place, Prefix, sanitize_into};
 
 /// Objects nested deeper are left out.
 const DEPTH_MAX: usize = 100;
@@ -24,7 +26,9 @@ enum End {
 /// Makes labels of a line.
 pub(super) fn process(line: &str, labels: &mut LineLabels<'_>) {
     let prefix = labels.take_buffer();
-    let mut walk = Walk { scanner: Scanner::new(line), line, labels, prefix, depth: 0 };
+    let has_invalid = may_hold_invalid(line);
+    let mut walk =
+        Walk { scanner: Scanner::new(line), line, has_invalid, labels, prefix, place: Place::ROOT, depth: 0 };
     let outcome = walk.object();
     let prefix = walk.prefix;
     labels.give_buffer(prefix);
@@ -36,8 +40,11 @@ pub(super) fn process(line: &str, labels: &mut LineLabels<'_>) {
 struct Walk<'l, 'a, 'b> {
     scanner: Scanner<'l>,
     line: &'l str,
+    /// Values must be looked through for what was no UTF-8.
+    has_invalid: bool,
     labels: &'b mut LineLabels<'a>,
     prefix: String,
+    place: Place,
     depth: usize,
 }
 
@@ -73,22 +80,27 @@ impl Walk<'_, '_, '_> {
         if self.scanner.peek() == Some(b'{') && self.depth < DEPTH_MAX {
             return self.nested(&key);
         }
+        let prefix = Prefix::new(self.place, &self.prefix);
         match self.scanner.value()? {
-            Value::String(text) => self.labels.extract(&self.prefix, &key, |out| string_into(text, out)),
-            Value::Plain(text) => self.labels.extract(&self.prefix, &key, |out| out.push_str(text)),
+            Value::String(text) if text.has_escapes || self.has_invalid => {
+                self.labels.extract_with(prefix, &key, |out| string_into(text, out));
+            }
+            Value::String(Text { raw, .. }) | Value::Plain(raw) => self.labels.extract(prefix, &key, raw),
             Value::Null | Value::Array(_) | Value::Object(_) => return Ok(End::Finished),
         }
         Ok(if self.labels.all_found() { End::Found } else { End::Finished })
     }
 
     fn nested(&mut self, key: &str) -> Result<End, JsonError> {
-        let before = self.prefix.len();
+        let (outside, before) = (self.place, self.prefix.len());
+        self.place = self.labels.place(Prefix::new(outside, &self.prefix), key);
         if before > 0 {
             self.prefix.push('_');
         }
         sanitize_into(key, before == 0, &mut self.prefix);
         if self.prefix.len() > PREFIX_BYTES_MAX || !self.labels.wants_prefix(&self.prefix) {
             self.prefix.truncate(before);
+            self.place = outside;
             return self.scanner.value().map(|_| End::Finished);
         }
         let (start, mark) = (self.scanner.position(), self.labels.mark());
@@ -96,6 +108,7 @@ impl Walk<'_, '_, '_> {
         let end = self.object();
         self.depth -= 1;
         self.prefix.truncate(before);
+        self.place = outside;
         // An object that is never closed gives nothing at all. Looked at once a line, where the outermost one ends.
         if end.is_err() && self.depth == 0 && !is_closed(self.line.get(start..).unwrap_or_default()) {
             self.labels.reset(mark);
@@ -105,7 +118,13 @@ impl Walk<'_, '_, '_> {
     }
 }
 
+/// Whether there may be a character in a text that stands for bytes that were no UTF-8: its first byte is rare.
+pub(super) fn may_hold_invalid(text: &str) -> bool {
+    memchr(0xef, text.as_bytes()).is_some()
+}
+
 /// A key as it is meant.
+#[inline]
 pub(super) fn unescape_key(key: Text<'_>) -> Result<Cow<'_, str>, JsonError> {
     if !key.has_escapes {
         return Ok(Cow::Borrowed(key.raw));

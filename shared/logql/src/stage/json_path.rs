@@ -7,7 +7,7 @@ use super::json::ERROR;
 use super::json_scan::{Scanner, Text, Value, string_into, unescape_into};
 use crate::Error;
 use crate::ast::Extraction;
-use crate::labels::LineLabels;
+use crate::labels::{LineLabels, Prefix};
 
 /// Longest path, in steps: the walk goes no deeper.
 const STEPS_MAX: usize = 100;
@@ -156,7 +156,7 @@ impl Walk<'_, '_, '_> {
     fn emit(&mut self, path: usize, value: Value<'_>) {
         let (Some(found), Some(path)) = (self.found.get_mut(path), self.paths.get(path)) else { return };
         *found = true;
-        self.labels.extract("", &path.label, |out| match value {
+        self.labels.extract_with(Prefix::NONE, &path.label, |out| match value {
             Value::Null => {}
             Value::Object(text) => out.push_str(text),
             Value::String(text) => string_into(text, out),

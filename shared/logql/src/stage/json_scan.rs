@@ -4,7 +4,9 @@
 //! token that starts like one, and what follows the last bracket does not matter. Every function is linear in what it
 //! steps over.
 
-use memchr::memchr2;
+use memchr::memchr3;
+
+use super::short_search::quote_or_backslash;
 
 /// What is wrong with a line, in the words of Loki's reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps over blanks; the byte that follows, which is not consumed.
+    #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         loop {
@@ -83,12 +86,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string whose opening quote was stepped over: what stands before the closing one.
+    #[inline]
     pub(super) fn string(&mut self) -> Option<Text<'a>> {
         let bytes = self.text.as_bytes();
         let start = self.at;
         let (mut at, mut has_escapes) = (start, false);
         loop {
-            let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
+            let found = at + quote_or_backslash(bytes.get(at..)?)?;
             if bytes.get(found) == Some(&b'"') {
                 self.at = found + 1;
                 let raw = self.text.get(start..found)?;
@@ -129,8 +133,9 @@ impl<'a> Scanner<'a> {
         let bytes = self.text.as_bytes();
         let start = self.at;
         let mut depth = 0_usize;
-        while let Some(byte) = bytes.get(self.at).copied() {
-            self.at += 1;
+        while let Some(found) = memchr3(b'"', open, close, bytes.get(self.at..)?) {
+            let byte = bytes.get(self.at + found).copied()?;
+            self.at += found + 1;
             if byte == b'"' {
                 self.string()?;
             } else if byte == open {
@@ -147,7 +152,7 @@ impl<'a> Scanner<'a> {
 
     fn token(&mut self, first: u8) -> Result<Value<'a>, JsonError> {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let ends = |b: &u8| matches!(b, b' ' | b'\n' | b'\r' | b'\t' | b',' | b'}' | b']');
+        let ends = |b: &u8| TOKEN_ENDS.get(usize::from(*b)).copied().unwrap_or_default();
         let length = rest.as_bytes().iter().position(ends).unwrap_or(rest.len());
         let token = rest.get(..length).unwrap_or_default();
         let value = match (first, token) {
@@ -159,6 +164,19 @@ impl<'a> Scanner<'a> {
         Ok(value)
     }
 }
+
+/// The bytes behind which no number goes on.
+const TOKEN_ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
+    ends[b' ' as usize] = true;
+    ends[b'\n' as usize] = true;
+    ends[b'\r' as usize] = true;
+    ends[b'\t' as usize] = true;
+    ends[b',' as usize] = true;
+    ends[b'}' as usize] = true;
+    ends[b']' as usize] = true;
+    ends
+};
 
 /// Whether a block that starts at the text's first byte is closed.
 pub(super) fn is_closed(text: &str) -> bool {

@@ -3,10 +3,12 @@
 //! Forgiving unless told to be strict: what is no pair is passed over up to the next blank. With extractions only those
 //! labels are made, and each of them is, empty where the line does not have it.
 
+use super::json::may_hold_invalid;
 use super::json_scan::{blank_invalid, unescape_into};
+use super::short_search::{quote_or_backslash, word_end};
 use crate::Error;
 use crate::ast::Extraction;
-use crate::labels::{LineLabels, sanitize_into};
+use crate::labels::{LineLabels, Prefix, sanitize_into};
 
 const ERROR: &str = "LogfmtParserErr";
 
@@ -32,12 +34,12 @@ impl Logfmt {
     }
 
     fn take_all(&self, line: &str, labels: &mut LineLabels<'_>) -> Result<(), Fault> {
-        let mut pairs = Pairs { line, at: 0 };
+        let mut pairs = Pairs::new(line);
         while let Some(pair) = pairs.next_pair() {
             match pair {
                 Ok(pair) if pair.value.is_empty() && !self.keep_empty => {}
                 Ok(pair) => {
-                    labels.extract("", pair.key, |out| pair.value.write(out));
+                    pair.value.extract(pair.key, pairs.has_invalid, labels);
                     if labels.all_found() {
                         break;
                     }
@@ -55,7 +57,7 @@ impl Logfmt {
                 labels.set(&extraction.label, "");
             }
         }
-        let mut pairs = Pairs { line, at: 0 };
+        let mut pairs = Pairs::new(line);
         let mut name = String::new();
         while let Some(pair) = pairs.next_pair() {
             match pair {
@@ -63,7 +65,7 @@ impl Logfmt {
                     name.clear();
                     sanitize_into(pair.key, true, &mut name);
                     for extraction in self.extractions.iter().filter(|e| e.expression == name) {
-                        labels.extract("", &extraction.label, |out| pair.value.write(out));
+                        pair.value.extract(&extraction.label, pairs.has_invalid, labels);
                     }
                     if labels.all_found() {
                         break;
@@ -91,6 +93,15 @@ enum Value<'a> {
 impl Value<'_> {
     fn is_empty(&self) -> bool {
         matches!(self, Value::Plain(""))
+    }
+
+    /// Makes a label of the value.
+    #[inline]
+    fn extract(&self, key: &str, has_invalid: bool, labels: &mut LineLabels<'_>) {
+        match self {
+            Value::Plain(text) if !has_invalid => labels.extract(Prefix::NONE, key, text),
+            _ => labels.extract_with(Prefix::NONE, key, |out| self.write(out)),
+        }
     }
 
     fn write(&self, out: &mut String) {
@@ -133,9 +144,15 @@ impl Fault {
 struct Pairs<'a> {
     line: &'a str,
     at: usize,
+    /// The line must be looked through for what was no UTF-8.
+    has_invalid: bool,
 }
 
 impl<'a> Pairs<'a> {
+    fn new(line: &'a str) -> Self {
+        Pairs { line, at: 0, has_invalid: may_hold_invalid(line) }
+    }
+
     fn next_pair(&mut self) -> Option<Result<Pair<'a>, Fault>> {
         self.at = self.find(|b| b > b' ');
         if self.at >= self.line.len() {
@@ -146,8 +163,11 @@ impl<'a> Pairs<'a> {
 
     /// The next byte that fits, or the end.
     fn find(&self, fits: impl Fn(u8) -> bool) -> usize {
-        let rest = self.line.as_bytes().get(self.at..).unwrap_or_default();
-        rest.iter().position(|b| fits(*b)).map_or(self.line.len(), |i| self.at + i)
+        self.rest().iter().position(|b| fits(*b)).map_or(self.line.len(), |i| self.at + i)
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.line.as_bytes().get(self.at..).unwrap_or_default()
     }
 
     fn byte(&self) -> Option<u8> {
@@ -156,12 +176,12 @@ impl<'a> Pairs<'a> {
 
     fn pair(&mut self) -> Result<Pair<'a>, Fault> {
         let start = self.at;
-        self.at = self.find(|b| matches!(b, b'=' | b'"') || b <= b' ');
+        self.at += word_end(self.rest());
         let key = self.line.get(start..self.at).unwrap_or_default();
         match self.byte() {
             Some(b'"') => return Err(self.unexpected('"')),
             Some(b'=') if key.is_empty() => return Err(self.unexpected('=')),
-            _ if key.bytes().any(|b| b == 0xef) && key.contains('\u{fffd}') => {
+            _ if self.has_invalid && key.contains('\u{fffd}') => {
                 return Err(Fault { at: self.at, why: Why::InvalidKey });
             }
             Some(b'=') => self.at += 1,
@@ -173,7 +193,7 @@ impl<'a> Pairs<'a> {
 
     fn plain(&mut self) -> Result<Value<'a>, Fault> {
         let start = self.at;
-        self.at = self.find(|b| matches!(b, b'=' | b'"') || b <= b' ');
+        self.at += word_end(self.rest());
         match self.byte() {
             Some(b'=') => Err(self.unexpected('=')),
             Some(b'"') => Err(self.unexpected('"')),
@@ -187,7 +207,7 @@ impl<'a> Pairs<'a> {
         let (mut end, mut escaped) = (start, false);
         loop {
             let rest = bytes.get(end..).unwrap_or_default();
-            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+            let Some(found) = quote_or_backslash(rest) else {
                 self.at = self.line.len();
                 return Err(Fault { at: self.at, why: Why::Unterminated });
             };

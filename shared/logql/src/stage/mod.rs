@@ -17,13 +17,14 @@ mod logfmt;
 mod loose_regex;
 mod pattern_text;
 mod regexp;
+mod short_search;
 mod unpack;
 
 pub use line_filter::LineFilter;
 
 use crate::Error;
 use crate::ast;
-use crate::labels::LineLabels;
+use crate::labels::{LineLabels, Prefix};
 use choice::Choices;
 use format::{LabelFormats, LineFormat};
 use json_path::JsonPaths;
@@ -134,7 +135,7 @@ impl Stage {
             Stage::Logfmt(logfmt) => logfmt.process(line.get(), labels),
             Stage::Regexp(regexp) => regexp.process(line.get(), labels),
             Stage::Pattern(pattern) => {
-                pattern.parse(line.get(), |name, value| labels.extract("", name, |out| out.push_str(value)));
+                pattern.parse(line.get(), |name, value| labels.extract(Prefix::NONE, name, value));
             }
             Stage::Unpack => line.rewrite(|line, out| unpack::process(line, labels, out)),
             Stage::LineFormat(format) => line.rewrite(|line, out| format.process(line, labels, timestamp_ns, out)),

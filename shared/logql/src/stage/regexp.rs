@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use crate::Error;
-use crate::labels::LineLabels;
+use crate::labels::{LineLabels, Prefix};
 use crate::regexp;
 
 /// A compiled expression and the names of its groups.
@@ -28,7 +28,7 @@ impl Regexp {
         let Some(captures) = self.regex.captures(line) else { return };
         for (i, name) in &self.groups {
             let value = captures.get(*i).map_or("", |group| group.as_str());
-            labels.extract("", name, |out| out.push_str(value));
+            labels.extract(Prefix::NONE, name, value);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::json::{ERROR, unescape_key};
 use super::json_scan::{JsonError, Scanner, Text, Value, blank_invalid, string_into, unescape_into};
-use crate::labels::LineLabels;
+use crate::labels::{LineLabels, Prefix};
 
 const ENTRY_KEY: &str = "_entry";
 
@@ -37,7 +37,7 @@ pub(crate) fn process(line: &str, labels: &mut LineLabels<'_>, out: &mut String)
     if is_packed {
         let again = each_string(line, |key, text| {
             if key != ENTRY_KEY {
-                labels.extract("", key, |out| string_into(text, out));
+                labels.extract_with(Prefix::NONE, key, |out| string_into(text, out));
             }
             Ok(())
         });

@@ -2,9 +2,14 @@
 //!
 //! In: the stream's labels, the entry's structured metadata, and what the stages set and take away. Out: the labels as
 //! they stand, each with its category. A parsed label goes before metadata, metadata before the stream's. Nothing is
-//! allocated per line once the buffers have grown: names and values of an entry lie in one text that is used again.
+//! allocated per line once the buffers have grown: names are numbers, and values that stand in the line are not copied.
 
-use model::Labels;
+mod names;
+
+use model::{EntryRef, Labels};
+
+use names::{Fate, NameId, Names, bit_of};
+pub(crate) use names::{Place, Prefix};
 
 /// The label that names an error.
 pub const ERROR: &str = "__error__";
@@ -14,11 +19,6 @@ pub const ERROR_DETAILS: &str = "__error_details__";
 pub(crate) const DUPLICATE_SUFFIX: &str = "_extracted";
 /// Most labels that the stages may make of one entry; the rest is left out. Each new name is compared with all.
 const LABELS_PER_LINE_MAX: usize = 2048;
-
-/// Most keys of a line that are remembered for the next one.
-const MEMOS_MAX: usize = 256;
-/// Longest key, with its prefix, that is remembered.
-const MEMO_BYTES_MAX: usize = 256;
 
 /// Where a label comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,13 +75,20 @@ struct Span {
     end: u32,
 }
 
+/// Where a value stands.
+#[derive(Debug, Clone, Copy)]
+enum Text {
+    /// In the line as it was stored.
+    Line(Span),
+    /// In the overlay's own text.
+    Own(Span),
+}
+
 /// A label that a stage made.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    name: Span,
-    value: Span,
-    /// Hash of the name: tells most names apart without looking at them.
-    hash: u32,
+    name: NameId,
+    value: Text,
     category: Category,
     /// A parser made it, so no later one may.
     extracted: bool,
@@ -99,38 +106,22 @@ pub(crate) struct Overlay {
     details: Option<Span>,
     /// How many needed labels were found.
     found: usize,
-    /// One bit for each hash of a slot: most new names are seen to be new without a search.
-    seen: u64,
-    /// The keys of the line before, in order. Lines of a stream resemble each other.
-    memos: Vec<Memo>,
-    /// How many keys this line had so far.
-    keys: usize,
+    /// One bit for each name in the metadata: most names are seen not to be there without a search.
+    metadata_bits: u64,
+    /// The same for the stream.
+    stream_bits: u64,
+    names: Names,
     /// A text that a stage may borrow.
     buffer: String,
 }
 
-/// What became of a key, as far as it is the same for every line of the stream.
-#[derive(Debug, Default)]
-struct Memo {
-    prefix: String,
-    key: String,
-    /// The cleaned name, with the suffix if the stream has it.
-    name: String,
-    hash: u32,
-    fate: Fate,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Fate {
-    /// Empty, reserved, or not needed.
-    #[default]
-    Skipped,
-    Taken,
-    /// Whether the metadata has the name, and whether it is then needed, must be seen line by line.
-    TakenUnlessInMetadata,
-}
-
 impl Overlay {
+    /// An overlay for the lines of one stream.
+    pub(crate) fn new(stream: &Labels) -> Self {
+        let stream_bits = stream.iter().fold(0, |bits, (name, _)| bits | bit_of(name));
+        Overlay { stream_bits, ..Overlay::default() }
+    }
+
     fn str(&self, span: Span) -> &str {
         self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
@@ -142,13 +133,8 @@ impl Overlay {
         self.error = None;
         self.details = None;
         self.found = 0;
-        self.seen = 0;
-        self.keys = 0;
-    }
-
-    fn add(&mut self, slot: Slot) {
-        self.seen |= 1 << (slot.hash % 64);
-        self.slots.push(slot);
+        self.metadata_bits = 0;
+        self.names.start_line();
     }
 
     fn push(&mut self, text: &str) -> Span {
@@ -157,17 +143,30 @@ impl Overlay {
         self.span_from(start)
     }
 
-    /// What was written behind `start`. A text beyond 4 GB cannot come from one entry; it would end up empty.
+    /// What was written behind `start`.
     fn span_from(&self, start: usize) -> Span {
-        let at = |i: usize| u32::try_from(i).unwrap_or(u32::MAX);
-        Span { start: at(start), end: at(self.text.len()) }
+        span(start, self.text.len())
     }
 
-    fn find(&self, name: &str, hash: u32) -> Option<usize> {
-        if self.seen & (1 << (hash % 64)) == 0 {
-            return None;
+    /// The place of a name's slot, if the entry has it: a slot and its name point at each other.
+    fn slot(&self, name: NameId) -> Option<usize> {
+        let at = self.names.slot(name);
+        self.slots.get(at).is_some_and(|slot| slot.name == name).then_some(at)
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        if self.slots.is_empty() { None } else { self.names.find(name).and_then(|name| self.slot(name)) }
+    }
+
+    /// Puts a slot where its name has one already, or behind the others.
+    fn put(&mut self, slot: Slot) {
+        match self.slot(slot.name).and_then(|at| self.slots.get_mut(at)) {
+            Some(old) => *old = slot,
+            None => {
+                self.names.set_slot(slot.name, self.slots.len());
+                self.slots.push(slot);
+            }
         }
-        self.slots.iter().position(|slot| slot.hash == hash && self.str(slot.name) == name)
     }
 
     fn is_hidden(&self, category: Category, name: &str) -> bool {
@@ -175,9 +174,16 @@ impl Overlay {
     }
 }
 
+/// A text beyond 4 GB cannot come from one entry; it would end up empty.
+fn span(start: usize, end: usize) -> Span {
+    let at = |i: usize| u32::try_from(i).unwrap_or(u32::MAX);
+    Span { start: at(start), end: at(end) }
+}
+
 /// The labels of one entry.
 #[derive(Debug)]
 pub struct LineLabels<'a> {
+    line: &'a str,
     stream: &'a Labels,
     metadata: &'a [(&'a str, &'a str)],
     overlay: &'a mut Overlay,
@@ -193,19 +199,16 @@ pub(crate) struct Mark {
 
 impl<'a> LineLabels<'a> {
     /// The labels of an entry before the first stage.
-    pub(crate) fn new(
-        stream: &'a Labels,
-        metadata: &'a [(&'a str, &'a str)],
-        overlay: &'a mut Overlay,
-        needed: &'a Needed,
-    ) -> Self {
+    pub(crate) fn new(entry: &EntryRef<'a>, stream: &'a Labels, overlay: &'a mut Overlay, needed: &'a Needed) -> Self {
         overlay.clear();
-        let mut labels = LineLabels { stream, metadata, overlay, needed };
+        let metadata = entry.metadata;
+        let mut labels = LineLabels { line: entry.line, stream, metadata, overlay, needed };
         for (name, value) in metadata {
+            labels.overlay.metadata_bits |= bit_of(name);
             if value.is_empty() {
                 let span = labels.overlay.push(name);
                 labels.overlay.hidden.push((Category::Metadata, span));
-            } else if stream.contains(name) {
+            } else if labels.overlay.stream_bits & bit_of(name) != 0 && stream.contains(name) {
                 labels.suffix_metadata(name, value);
             }
         }
@@ -216,12 +219,10 @@ impl<'a> LineLabels<'a> {
     fn suffix_metadata(&mut self, name: &str, value: &str) {
         let span = self.overlay.push(name);
         self.overlay.hidden.push((Category::Metadata, span));
-        self.overlay.text.push_str(DUPLICATE_SUFFIX);
-        let name = Span { start: span.start, end: self.overlay.span_from(0).end };
-        let value = self.overlay.push(value);
-        let hash = hash_of(self.overlay.str(name));
-        let slot = Slot { name, value, hash, category: Category::Metadata, extracted: false, dropped: false };
-        self.overlay.add(slot);
+        let name = self.overlay.names.intern(name);
+        let name = self.overlay.names.suffixed(name);
+        let value = Text::Own(self.overlay.push(value));
+        self.overlay.put(Slot { name, value, category: Category::Metadata, extracted: false, dropped: false });
     }
 
     /// A label's value as it stands, errors included.
@@ -236,11 +237,10 @@ impl<'a> LineLabels<'a> {
     /// A label's category and value, errors left aside.
     fn find(&self, name: &str) -> Option<(Category, &str)> {
         let overlay = &*self.overlay;
-        if !overlay.slots.is_empty()
-            && let Some(slot) = overlay.find(name, hash_of(name)).and_then(|i| overlay.slots.get(i))
+        if let Some(slot) = overlay.find(name).and_then(|i| overlay.slots.get(i))
             && !slot.dropped
         {
-            return Some((slot.category, overlay.str(slot.value)));
+            return Some((slot.category, self.value(slot)));
         }
         if let Some((_, value)) = self.metadata.iter().find(|(n, _)| *n == name)
             && !overlay.is_hidden(Category::Metadata, name)
@@ -257,25 +257,20 @@ impl<'a> LineLabels<'a> {
             ERROR | ERROR_DETAILS => return,
             _ => self.hide_below(name),
         }
-        let hash = hash_of(name);
-        let at = self.overlay.find(name, hash);
+        let name = self.overlay.names.intern(name);
+        let at = self.overlay.slot(name);
         if at.is_none() && self.overlay.slots.len() >= LABELS_PER_LINE_MAX {
             return;
         }
-        let value = self.overlay.push(value);
-        if let Some(slot) = at.and_then(|i| self.overlay.slots.get_mut(i)) {
-            *slot = Slot { value, category: Category::Parsed, dropped: false, ..*slot };
-            return;
-        }
-        let name = self.overlay.push(name);
-        let slot = Slot { name, value, hash, category: Category::Parsed, extracted: false, dropped: false };
-        self.overlay.add(slot);
+        let extracted = at.and_then(|i| self.overlay.slots.get(i)).is_some_and(|slot| slot.extracted);
+        let value = Text::Own(self.overlay.push(value));
+        self.overlay.put(Slot { name, value, category: Category::Parsed, extracted, dropped: false });
     }
 
     /// Takes a label away.
     pub fn remove(&mut self, name: &str) {
         self.hide_below(name);
-        let at = self.overlay.find(name, hash_of(name));
+        let at = self.overlay.find(name);
         if let Some(slot) = at.and_then(|i| self.overlay.slots.get_mut(i)) {
             slot.dropped = true;
         }
@@ -296,7 +291,7 @@ impl<'a> LineLabels<'a> {
     pub(crate) fn retain(&mut self, keep: impl Fn(&str, &str) -> bool) {
         for i in 0..self.overlay.slots.len() {
             let Some(slot) = self.overlay.slots.get(i).copied() else { break };
-            let kept = keep(self.overlay.str(slot.name), self.overlay.str(slot.value));
+            let kept = keep(self.overlay.names.text(slot.name), self.value(&slot));
             if let Some(slot) = self.overlay.slots.get_mut(i) {
                 slot.dropped |= !kept;
             }
@@ -351,7 +346,7 @@ impl<'a> LineLabels<'a> {
         let stream = self.stream.iter().map(below(Category::Stream));
         let metadata = self.metadata.iter().copied().map(below(Category::Metadata));
         let parsed = overlay.slots.iter().filter(|slot| !slot.dropped);
-        let parsed = parsed.map(|slot| (slot.category, overlay.str(slot.name), overlay.str(slot.value)));
+        let parsed = parsed.map(|slot| (slot.category, overlay.names.text(slot.name), self.value(slot)));
         let error = self.error().map(|text| (Category::Parsed, ERROR, text));
         let details = self.error_details().map(|text| (Category::Parsed, ERROR_DETAILS, text));
         let below = stream.chain(metadata).filter(|(category, name, _)| !overlay.is_hidden(*category, name));
@@ -392,68 +387,71 @@ impl<'a> LineLabels<'a> {
     }
 
     /// A parser's label: `key` is cleaned, gets a suffix if stream or metadata have the name, and is left out if a
-    /// parser made it before or nobody needs it. `write` appends the value.
-    pub(crate) fn extract(&mut self, prefix: &str, key: &str, write: impl FnOnce(&mut String)) {
-        let at = self.overlay.keys.min(MEMOS_MAX - 1);
-        self.overlay.keys += 1;
-        if prefix.len() + key.len() > MEMO_BYTES_MAX {
-            let mut memo = Memo::default();
-            memo.resolve(prefix, key, self.stream, self.needed);
-            self.extract_as(&memo, write);
-            return;
-        }
-        if self.overlay.memos.len() <= at {
-            self.overlay.memos.push(Memo::default());
-        }
-        let Some(memo) = self.overlay.memos.get_mut(at) else { return };
-        if memo.key != key || memo.prefix != prefix || memo.name.is_empty() {
-            memo.resolve(prefix, key, self.stream, self.needed);
-        }
-        // The memo is put back below: it must not be borrowed while the rest of the overlay changes.
-        let memo = std::mem::take(memo);
-        self.extract_as(&memo, write);
-        if let Some(place) = self.overlay.memos.get_mut(at) {
-            *place = memo;
-        }
+    /// parser made it before or nobody needs it. A value that stands in the stored line is not copied.
+    #[inline]
+    pub(crate) fn extract(&mut self, prefix: Prefix<'_>, key: &str, value: &str) {
+        let Some(name) = self.claim(prefix, key) else { return };
+        let from = (value.as_ptr() as usize).wrapping_sub(self.line.as_ptr() as usize);
+        let to = from.wrapping_add(value.len());
+        let is_in_line = from <= self.line.len() && to <= self.line.len() && from <= to;
+        let value = if is_in_line { Text::Line(span(from, to)) } else { Text::Own(self.overlay.push(value)) };
+        self.make(name, value);
     }
 
-    fn extract_as(&mut self, memo: &Memo, write: impl FnOnce(&mut String)) {
-        let suffixed;
-        let (mut name, mut hash) = (memo.name.as_str(), memo.hash);
-        match memo.fate {
-            Fate::Skipped => return,
-            Fate::Taken => {}
-            Fate::TakenUnlessInMetadata if !self.metadata_has(name) => {
-                if !self.needed.wants(name) {
-                    return;
-                }
-            }
-            Fate::TakenUnlessInMetadata => {
-                suffixed = format!("{name}{DUPLICATE_SUFFIX}");
-                (name, hash) = (&suffixed, hash_of(&suffixed));
-                if !self.needed.wants(name) {
-                    return;
-                }
-            }
-        }
-        let at = self.overlay.find(name, hash);
-        let is_extracted = at.and_then(|i| self.overlay.slots.get(i)).is_some_and(|slot| slot.extracted);
-        if is_extracted || self.overlay.slots.len() >= LABELS_PER_LINE_MAX {
-            return;
-        }
-        if name.ends_with(DUPLICATE_SUFFIX) {
-            self.hide_below(name);
-        }
+    /// The same for a value that `write` appends.
+    pub(crate) fn extract_with(&mut self, prefix: Prefix<'_>, key: &str, write: impl FnOnce(&mut String)) {
+        let Some(name) = self.claim(prefix, key) else { return };
         let start = self.overlay.text.len();
         write(&mut self.overlay.text);
-        let value = self.overlay.span_from(start);
-        let name = self.overlay.push(name);
-        let slot = Slot { name, value, hash, category: Category::Parsed, extracted: true, dropped: false };
-        match at.and_then(|i| self.overlay.slots.get_mut(i)) {
-            Some(old) => *old = slot,
-            None => self.overlay.add(slot),
+        self.make(name, Text::Own(self.overlay.span_from(start)));
+    }
+
+    /// The name under which a parser may make a label of a key.
+    #[inline]
+    fn claim(&mut self, prefix: Prefix<'_>, key: &str) -> Option<NameId> {
+        if self.overlay.slots.len() >= LABELS_PER_LINE_MAX {
+            return None;
         }
+        let (name, is_suffixed) = match self.overlay.names.fate(prefix, key, self.stream, self.needed) {
+            Fate::Skipped => return None,
+            Fate::Taken(name) => (name, true),
+            Fate::TakenUnlessInMetadata { name, bit, is_needed } => {
+                let may_be_there = self.overlay.metadata_bits & bit != 0;
+                if may_be_there && self.metadata_has(self.overlay.names.text(name)) {
+                    let suffixed = self.overlay.names.suffixed(name);
+                    (self.needed.wants(self.overlay.names.text(suffixed)).then_some(suffixed)?, true)
+                } else {
+                    (is_needed.then_some(name)?, false)
+                }
+            }
+        };
+        let at = self.overlay.slot(name);
+        if at.and_then(|i| self.overlay.slots.get(i)).is_some_and(|slot| slot.extracted) {
+            return None;
+        }
+        if is_suffixed {
+            let text = self.overlay.names.text(name).to_owned();
+            self.hide_below(&text);
+        }
+        Some(name)
+    }
+
+    #[inline]
+    fn make(&mut self, name: NameId, value: Text) {
+        self.overlay.put(Slot { name, value, category: Category::Parsed, extracted: true, dropped: false });
         self.overlay.found += 1;
+    }
+
+    /// Where the object under a key is remembered.
+    pub(crate) fn place(&mut self, prefix: Prefix<'_>, key: &str) -> Place {
+        self.overlay.names.place(prefix, key, self.stream, self.needed)
+    }
+
+    fn value(&self, slot: &Slot) -> &str {
+        match slot.value {
+            Text::Line(span) => self.line.get(span.start as usize..span.end as usize).unwrap_or_default(),
+            Text::Own(span) => self.overlay.str(span),
+        }
     }
 
     /// Lends a text whose memory lives as long as the stream's pipeline.
@@ -477,40 +475,6 @@ impl<'a> LineLabels<'a> {
         self.overlay.slots.truncate(mark.slots);
         self.overlay.found = mark.found;
     }
-}
-
-impl Memo {
-    /// Finds out what becomes of a key in this stream.
-    fn resolve(&mut self, prefix: &str, key: &str, stream: &Labels, needed: &Needed) {
-        let Memo { name, .. } = self;
-        name.clear();
-        if !prefix.is_empty() {
-            name.push_str(prefix);
-            name.push('_');
-        }
-        let before = name.len();
-        sanitize_into(key, prefix.is_empty(), name);
-        self.fate = if name.len() == before || name == ERROR || name == ERROR_DETAILS {
-            Fate::Skipped
-        } else if stream.contains(name) {
-            name.push_str(DUPLICATE_SUFFIX);
-            if needed.wants(name) { Fate::Taken } else { Fate::Skipped }
-        } else if needed.may_want(name) {
-            Fate::TakenUnlessInMetadata
-        } else {
-            Fate::Skipped
-        };
-        self.hash = hash_of(&self.name);
-        self.prefix.clear();
-        self.prefix.push_str(prefix);
-        self.key.clear();
-        self.key.push_str(key);
-    }
-}
-
-/// FNV-1a over the name: short names, no setup.
-fn hash_of(name: &str) -> u32 {
-    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Appends a key as a label name: blanks around it go, what a name cannot hold becomes `_`, and so does the place
