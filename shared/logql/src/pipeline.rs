@@ -10,6 +10,7 @@ use crate::Error;
 use crate::ast;
 use crate::labels::{Category, DUPLICATE_SUFFIX, LineLabels, Needed, Overlay};
 use crate::stage::{Line, LineBuffers, Stage};
+use crate::template::Template;
 
 pub use crate::stage::LineFilter;
 
@@ -168,12 +169,17 @@ fn add_needed_by_stages(needed: Needed, stages: &[ast::Stage]) -> Needed {
                 for format in formats {
                     match &format.source {
                         ast::LabelSource::Label(source) => names.push(source.clone()),
-                        // What a template reads is not known here.
-                        ast::LabelSource::Template(_) => return Needed::All,
+                        ast::LabelSource::Template(text) => match template_labels(text) {
+                            Some(labels) => names.extend(labels),
+                            None => return Needed::All,
+                        },
                     }
                 }
             }
-            ast::Stage::LineFormat(_) => return Needed::All,
+            ast::Stage::LineFormat(text) => match template_labels(text) {
+                Some(labels) => names.extend(labels),
+                None => return Needed::All,
+            },
             _ => {}
         }
     }
@@ -183,6 +189,11 @@ fn add_needed_by_stages(needed: Needed, stages: &[ast::Stage]) -> Needed {
     names.sort();
     names.dedup();
     Needed::Only(names)
+}
+
+/// The labels that a template reads, if they are known. One that is wrong is told of when its stage is compiled.
+fn template_labels(text: &str) -> Option<Vec<String>> {
+    Template::parse(text).ok()?.labels()
 }
 
 fn filter_names(filter: &ast::LabelFilter, names: &mut Vec<String>) {

@@ -40,3 +40,27 @@ fn parsers_make_only_what_is_needed() {
     // As is the suffixed one, since the plain one counts as missing.
     check("| json", &["app_extracted"], r#"{"app":1,"b":2}"#, r#"{app_extracted="1"}"#);
 }
+
+#[test]
+fn a_template_needs_the_labels_that_it_reads() {
+    let line = r#"{"b":1,"a":2,"c":3,"d":"#;
+    check(r#"| json | line_format "{{.a}}""#, &["c"], line, r#"{a="2", c="3"}"#);
+    check(r#"| json | line_format "{{if eq .a \"2\"}}{{.c | upper}}{{end}}""#, &[], line, r#"{a="2", c="3"}"#);
+    check(
+        r#"| json | label_format x="{{.a}}-{{(printf \"%s\" .c)}}""#,
+        &["x"],
+        line,
+        r#"{__error__="JSONParserErr", __error_details__="Malformed JSON error", a="2", c="3", x="2-3"}"#,
+    );
+    check(
+        r#"| json | line_format "{{define \"t\"}}{{.c}}{{end}}{{template \"t\" .}}""#,
+        &[],
+        r#"{"a":1,"c":2}"#,
+        r#"{a="1", c="2"}"#,
+    );
+    // One that reads none does not make the parser run.
+    check(r#"| json | line_format "x {{__line__}}""#, &[], "{", "{}");
+    // The dot, and variables, may be any label.
+    check(r#"| json | line_format "{{.}}""#, &["b"], r#"{"b":1,"a":2}"#, r#"{a="2", b="1"}"#);
+    check(r#"| json | line_format "{{$x := .}}{{$x.a}}""#, &["b"], r#"{"b":1,"a":2}"#, r#"{a="2", b="1"}"#);
+}

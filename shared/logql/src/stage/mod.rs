@@ -31,7 +31,7 @@ use json_path::JsonPaths;
 pub(crate) use label_filter::LabelFilter;
 use logfmt::Logfmt;
 use pattern_text::PatternParser;
-use regexp::Regexp;
+use regexp::{Groups, Regexp};
 
 /// The line as it stands: the stored one until a stage writes another.
 #[derive(Debug)]
@@ -40,11 +40,13 @@ pub(crate) struct Line<'a> {
     is_original: bool,
     written: &'a mut String,
     spare: &'a mut String,
+    groups: &'a mut Groups,
 }
 
 impl<'a> Line<'a> {
     pub(crate) fn new(original: &'a str, buffers: &'a mut LineBuffers) -> Self {
-        Line { original, is_original: true, written: &mut buffers.0, spare: &mut buffers.1 }
+        let LineBuffers { written, spare, groups } = buffers;
+        Line { original, is_original: true, written, spare, groups }
     }
 
     fn get(&self) -> &str {
@@ -66,9 +68,13 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Two texts for lines that stages write, used in turn.
+/// What stages use again for each line: two texts for the lines that they write, in turn, and the groups of expressions.
 #[derive(Debug, Default)]
-pub(crate) struct LineBuffers(String, String);
+pub(crate) struct LineBuffers {
+    written: String,
+    spare: String,
+    groups: Groups,
+}
 
 /// A stage, ready to run.
 #[derive(Debug)]
@@ -133,7 +139,10 @@ impl Stage {
             Stage::Json => json::process(line.get(), labels),
             Stage::JsonPaths(paths) => paths.process(line.get(), labels),
             Stage::Logfmt(logfmt) => logfmt.process(line.get(), labels),
-            Stage::Regexp(regexp) => regexp.process(line.get(), labels),
+            Stage::Regexp(regexp) => {
+                let text = if line.is_original { line.original } else { line.written.as_str() };
+                regexp.process(text, labels, line.groups);
+            }
             Stage::Pattern(pattern) => {
                 pattern.parse(line.get(), |name, value| labels.extract(Prefix::NONE, name, value));
             }

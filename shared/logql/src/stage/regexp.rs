@@ -1,6 +1,6 @@
 //! `| regexp "(?P<name>…)"`: the named groups of the first match become labels.
 
-use regex::Regex;
+use regex::{CaptureLocations, Regex};
 
 use crate::Error;
 use crate::labels::{LineLabels, Prefix};
@@ -24,11 +24,27 @@ impl Regexp {
         Ok(Regexp { regex, groups })
     }
 
-    pub(crate) fn process(&self, line: &str, labels: &mut LineLabels<'_>) {
-        let Some(captures) = self.regex.captures(line) else { return };
+    pub(crate) fn process(&self, line: &str, labels: &mut LineLabels<'_>, groups: &mut Groups) {
+        let groups = groups.of(self);
+        if self.regex.captures_read(groups, line).is_none() {
+            return;
+        }
         for (i, name) in &self.groups {
-            let value = captures.get(*i).map_or("", |group| group.as_str());
+            let value = groups.get(*i).and_then(|(from, to)| line.get(from..to)).unwrap_or_default();
             labels.extract(Prefix::NONE, name, value);
         }
+    }
+}
+
+/// Where the groups of the expression that ran last were found: used again for each line.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(Option<(usize, CaptureLocations)>);
+
+impl Groups {
+    /// Those of a stage, which is known by its address: stages do not move while lines run through them.
+    fn of(&mut self, stage: &Regexp) -> &mut CaptureLocations {
+        let address = std::ptr::from_ref(stage) as usize;
+        let known = self.0.take().filter(|(owner, _)| *owner == address);
+        &mut self.0.insert(known.unwrap_or_else(|| (address, stage.regex.capture_locations()))).1
     }
 }

@@ -70,6 +70,11 @@ impl Template {
         Ok(Template { name: name.to_owned(), text: text.to_owned(), tree })
     }
 
+    /// The labels that the template can ask for; none if it looks at all of them.
+    pub fn labels(&self) -> Option<Vec<String>> {
+        self.tree.labels()
+    }
+
     /// Appends the rendered text to `out`. After an error `out` may hold a part of it.
     pub fn render(&self, context: &dyn Context, out: &mut String) -> Result<(), Error> {
         render::render(self, context, out)

@@ -64,9 +64,15 @@ impl<'r> Renderer<'r, '_> {
                     Flow::Next
                 }
                 Node::Action(pipe) => {
-                    let value = self.pipe(dot, pipe)?;
-                    if pipe.variables.is_empty() {
-                        value.print(self.out);
+                    // Most actions are a label and nothing else.
+                    if let (Some(name), Value::Labels(entry)) = (pipe.label(), dot) {
+                        self.step()?;
+                        self.out.push_str(entry.0.label(name).unwrap_or_default());
+                    } else {
+                        let value = self.pipe(dot, pipe)?;
+                        if pipe.variables.is_empty() {
+                            value.print(self.out);
+                        }
                     }
                     Flow::Next
                 }

@@ -109,6 +109,56 @@ pub(super) enum OperandKind {
     Pipe(Box<Pipe>, Vec<String>),
 }
 
+impl Tree {
+    /// The labels that the template can ask for; none if it looks at all of them.
+    pub(super) fn labels(&self) -> Option<Vec<String>> {
+        let mut names = Vec::new();
+        let lists = std::iter::once(&self.main).chain(self.named.values());
+        let known = lists.into_iter().try_for_each(|nodes| list_labels(nodes, &mut names));
+        known.map(|()| names)
+    }
+}
+
+/// Adds the labels that nodes can ask for. `None`: any, since the dot or a variable is used as a whole. Fields of
+/// something else than the entry are added too; they do no harm.
+fn list_labels(nodes: &[Node], names: &mut Vec<String>) -> Option<()> {
+    nodes.iter().try_for_each(|node| match node {
+        Node::Text(_) | Node::Break | Node::Continue | Node::Template { pipe: None, .. } => Some(()),
+        Node::Action(pipe) | Node::Template { pipe: Some(pipe), .. } => pipe_labels(pipe, names),
+        Node::If(branch) | Node::With(branch) | Node::Range(branch) => {
+            pipe_labels(&branch.pipe, names)?;
+            list_labels(&branch.body, names)?;
+            list_labels(&branch.otherwise, names)
+        }
+    })
+}
+
+fn pipe_labels(pipe: &Pipe, names: &mut Vec<String>) -> Option<()> {
+    pipe.commands.iter().flat_map(|command| &command.operands).try_for_each(|operand| match &operand.kind {
+        OperandKind::Dot | OperandKind::Variable(..) => None,
+        OperandKind::Field(fields) => {
+            names.extend(fields.first().cloned());
+            Some(())
+        }
+        OperandKind::Pipe(pipe, _) => pipe_labels(pipe, names),
+        OperandKind::Nil
+        | OperandKind::Bool(_)
+        | OperandKind::Number(..)
+        | OperandKind::Text(_)
+        | OperandKind::Function(_) => Some(()),
+    })
+}
+
+impl Pipe {
+    /// The name, if the pipe is `.name` and no more.
+    pub(super) fn label(&self) -> Option<&str> {
+        let [Command { operands }] = self.commands.as_slice() else { return None };
+        let [Operand { kind: OperandKind::Field(names), .. }] = operands.as_slice() else { return None };
+        let [name] = names.as_slice() else { return None };
+        self.variables.is_empty().then_some(name)
+    }
+}
+
 impl Command {
     pub(super) fn position(&self) -> usize {
         self.operands.first().map_or(0, |operand| operand.position)
