@@ -174,8 +174,16 @@ impl<'a> Sides<'a> {
     /// The labels of a result.
     fn labels(&self, many: u32, one: u32) -> Labels {
         let many = &self.many.labels[many as usize];
-        let Some(matching) = &self.operation.matching else { return many.clone() };
+        let empty = || many.iter().filter(|(_, value)| value.is_empty());
+        if self.operation.matching.is_none() && empty().next().is_none() {
+            return many.clone();
+        }
         let mut builder = many.to_builder();
+        // A result is built anew, and what is built has no empty labels.
+        for (name, _) in empty() {
+            builder.remove(name);
+        }
+        let Some(matching) = &self.operation.matching else { return builder.build() };
         if self.one_to_one() {
             for (name, _) in many.iter().filter(|(name, _)| matching.labels.iter().any(|l| l == name) != matching.on) {
                 builder.remove(name);
