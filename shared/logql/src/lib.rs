@@ -22,5 +22,5 @@ pub mod eval;
 pub mod sample;
 
 pub use error::{Error, Kind};
-pub use parse::{NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, REGEXPS_MAX, parse, parse_selector};
+pub use parse::{NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, REGEXP_BYTES_MAX, REGEXPS_MAX, parse, parse_selector};
 pub use print::pretty;

@@ -8,7 +8,10 @@
 use regex::{Regex, RegexBuilder};
 
 /// What a compiled expression may take. Unicode classes repeated a few hundred times fit.
-const PROGRAM_BYTES_MAX: usize = 2 << 20;
+pub(crate) const PROGRAM_BYTES_MAX: usize = 2 << 20;
+
+/// The sizes into which expressions are sorted; nearly all are of the first.
+const SIZE_CLASSES_BYTES: [usize; 3] = [32 << 10, 128 << 10, 512 << 10];
 
 /// What the lazily built automaton of one expression may take.
 const AUTOMATON_BYTES_MAX: usize = 1 << 20;
@@ -24,6 +27,13 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
 /// Compiles an expression that must match all of a text; `.` matches line breaks too, as in Prometheus.
 pub(crate) fn compile_anchored(pattern: &str) -> Result<Regex, String> {
     build(&format!("^(?s:{})$", translate(pattern)?), pattern)
+}
+
+/// About what a compiled expression takes: the smallest size into which it fits.
+pub(crate) fn program_bytes(pattern: &str) -> usize {
+    let Ok(translated) = translate(pattern) else { return 0 };
+    let fits = |size: &usize| RegexBuilder::new(&translated).size_limit(*size).build().is_ok();
+    SIZE_CLASSES_BYTES.into_iter().find(fits).unwrap_or(PROGRAM_BYTES_MAX)
 }
 
 fn build(translated: &str, pattern: &str) -> Result<Regex, String> {

@@ -91,7 +91,7 @@ impl Parser<'_> {
         }
         self.expect(")")?;
         let [destination, replacement, source, regex] = texts;
-        self.regexp()?;
+        self.regexp(&regex)?;
         regexp::compile(&format!("^(?:{regex})$"))
             .map_err(|why| Error::invalid(format!("invalid regex in label_replace: {}", why)))?;
         Ok(MetricExpr::LabelReplace(Box::new(LabelReplace { inner, destination, replacement, source, regex })))

@@ -17,6 +17,7 @@ pub(crate) mod size;
 use crate::Error;
 use crate::ast::{Expr, LogExpr, Matcher, MetricExpr};
 use crate::lex::{Lexer, Token};
+use crate::regexp;
 
 /// A query is shorter than this.
 pub const QUERY_BYTES_MAX: usize = 131_072;
@@ -27,14 +28,18 @@ pub const NESTING_MAX: u32 = 128;
 /// How many operators join expressions or label filters in one query: each may add a level to the tree.
 pub const OPERATORS_MAX: u32 = 500;
 
-/// How many regular expressions one query may have: each may take megabytes once compiled.
-pub const REGEXPS_MAX: u32 = 128;
+/// How many regular expressions one query may have.
+pub const REGEXPS_MAX: usize = 128;
+
+/// What all regular expressions of a query may take together once they are compiled.
+pub const REGEXP_BYTES_MAX: usize = 32 << 20;
 
 /// A query, checked.
 pub fn parse(query: &str) -> Result<Expr, Error> {
     let mut parser = Parser::new(query)?;
     let expr = parser.expression()?;
     parser.end()?;
+    parser.check_regexps()?;
     check::expression(&expr)?;
     Ok(expr)
 }
@@ -44,6 +49,7 @@ pub fn parse_selector(query: &str) -> Result<Vec<Matcher>, Error> {
     let mut parser = Parser::new(query)?;
     let expr = parser.expression()?;
     parser.end()?;
+    parser.check_regexps()?;
     match expr {
         Expr::Log(LogExpr { selector, pipeline }) if pipeline.is_empty() => Ok(selector),
         _ => Err(Error::invalid("only label matchers is supported")),
@@ -57,7 +63,7 @@ struct Parser<'q> {
     token: Token<'q>,
     nesting: u32,
     operators: u32,
-    regexps: u32,
+    regexps: Vec<String>,
 }
 
 impl<'q> Parser<'q> {
@@ -68,7 +74,7 @@ impl<'q> Parser<'q> {
         }
         let mut lexer = Lexer::new(query);
         let token = lexer.next()?;
-        Ok(Self { lexer, token, nesting: 0, operators: 0, regexps: 0 })
+        Ok(Self { lexer, token, nesting: 0, operators: 0, regexps: Vec::new() })
     }
 
     /// Takes the token.
@@ -160,12 +166,30 @@ impl<'q> Parser<'q> {
     }
 
     /// Counts a regular expression.
-    fn regexp(&mut self) -> Result<(), Error> {
-        if self.regexps == REGEXPS_MAX {
+    fn regexp(&mut self, pattern: &str) -> Result<(), Error> {
+        if self.regexps.len() == REGEXPS_MAX {
             return Err(Error::limit(format!("query has more than {REGEXPS_MAX} regular expressions")));
         }
-        self.regexps += 1;
+        self.regexps.push(pattern.to_owned());
         Ok(())
+    }
+
+    /// Whether the regular expressions are small enough. A few are, whatever they are.
+    fn check_regexps(&self) -> Result<(), Error> {
+        if self.regexps.len() <= REGEXP_BYTES_MAX / regexp::PROGRAM_BYTES_MAX {
+            return Ok(());
+        }
+        let fits = self
+            .regexps
+            .iter()
+            .try_fold(REGEXP_BYTES_MAX, |room, pattern| room.checked_sub(regexp::program_bytes(pattern)));
+        match fits {
+            Some(_) => Ok(()),
+            None => Err(Error::limit(format!(
+                "the regular expressions of the query are too large (more than {} MiB together)",
+                REGEXP_BYTES_MAX >> 20
+            ))),
+        }
     }
 
     /// An expression that must be a metric.

@@ -38,10 +38,11 @@ impl Parser<'_> {
     fn line_filter(&mut self, op: LineOp) -> Result<LineFilter, Error> {
         let mut alternatives = Vec::new();
         loop {
-            if matches!(op, LineOp::Regex | LineOp::NotRegex) {
-                self.regexp()?;
+            let alternative = self.line_match()?;
+            if let (LineOp::Regex | LineOp::NotRegex, LineMatch::Text(pattern)) = (op, &alternative) {
+                self.regexp(pattern)?;
             }
-            alternatives.push(self.line_match()?);
+            alternatives.push(alternative);
             if !self.eat("or")? {
                 return Ok(LineFilter { op, alternatives });
             }
@@ -91,8 +92,9 @@ impl Parser<'_> {
             "json" => Stage::Json(self.extractions()?),
             "logfmt" => self.logfmt()?,
             "regexp" => {
-                self.regexp()?;
-                Stage::Regexp(self.text()?)
+                let pattern = self.text()?;
+                self.regexp(&pattern)?;
+                Stage::Regexp(pattern)
             }
             "pattern" => Stage::Pattern(self.text()?),
             "unpack" => Stage::Unpack,

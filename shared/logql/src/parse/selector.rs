@@ -43,7 +43,7 @@ impl Parser<'_> {
     /// The matcher, if its regular expression is one.
     pub(super) fn checked(&mut self, matcher: Matcher) -> Result<Matcher, Error> {
         if matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex) {
-            self.regexp()?;
+            self.regexp(&matcher.value)?;
             CompiledMatcher::new(&matcher)?;
         }
         Ok(matcher)
