@@ -323,8 +323,11 @@ impl<'a> LineLabels<'a> {
 
     /// Marks the entry; without details those of an earlier error stay.
     pub(crate) fn set_error(&mut self, error: &'static str, details: Option<&str>) {
+        // A stream or metadata may have been sent with these very names: the pipeline's word goes before theirs.
+        self.hide_below(ERROR);
         self.overlay.error = Some(error);
         if let Some(details) = details {
+            self.hide_below(ERROR_DETAILS);
             self.overlay.details = Some(self.overlay.push(details));
         }
     }
