@@ -3,6 +3,10 @@
 //! As forgiving as Loki's reader is: arrays and skipped objects are only matched bracket by bracket, a number is any
 //! token that starts like one, and what follows the last bracket does not matter. Every function is linear in what it
 //! steps over.
+//!
+//! Measured on the lines of `benches/stages.rs`, in MB/s on a busy machine: a `serde_json` tree 235 to 257, walking an
+//! object with sonic-rs 0.5 without making a label 359, all of `| json` on this scanner 516; one key by sonic-rs 1683,
+//! one label by `| json` 1077. So no SIMD crate: it would be one more dependency, and stricter than Loki's reader is.
 
 use memchr::memchr3;
 
@@ -186,38 +190,39 @@ pub(super) fn is_closed(text: &str) -> bool {
 /// Appends what an escaped string means; `None`, and nothing appended, if an escape makes no sense.
 pub(super) fn unescape_into(raw: &str, out: &mut String) -> Option<()> {
     let start = out.len();
-    let done = unescape_pieces(raw, out);
+    let done = unescape(raw, |piece| out.push_str(piece));
     if done.is_none() {
         out.truncate(start);
     }
     done
 }
 
-fn unescape_pieces(mut raw: &str, out: &mut String) -> Option<()> {
+/// Whether all escapes of a string make sense.
+pub(super) fn can_unescape(raw: &str) -> bool {
+    unescape(raw, |_| {}).is_some()
+}
+
+/// Calls `emit` with what an escaped string means, piece by piece, up to an escape that makes no sense.
+fn unescape(mut raw: &str, mut emit: impl FnMut(&str)) -> Option<()> {
     while let Some(at) = memchr::memchr(b'\\', raw.as_bytes()) {
-        out.push_str(raw.get(..at)?);
+        emit(raw.get(..at)?);
         let escape = raw.get(at + 1..)?;
-        let c = match escape.as_bytes().first()? {
-            b'"' => '"',
-            b'\\' => '\\',
-            b'/' => '/',
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => {
-                let (c, length) = unicode_escape(escape)?;
-                out.push(c);
-                raw = escape.get(length..)?;
-                continue;
-            }
+        let (meant, length) = match escape.as_bytes().first()? {
+            b'"' => ('"', 1),
+            b'\\' => ('\\', 1),
+            b'/' => ('/', 1),
+            b'b' => ('\u{8}', 1),
+            b'f' => ('\u{c}', 1),
+            b'n' => ('\n', 1),
+            b'r' => ('\r', 1),
+            b't' => ('\t', 1),
+            b'u' => unicode_escape(escape)?,
             _ => return None,
         };
-        out.push(c);
-        raw = escape.get(1..)?;
+        emit(meant.encode_utf8(&mut [0; 4]));
+        raw = escape.get(length..)?;
     }
-    out.push_str(raw);
+    emit(raw);
     Some(())
 }
 

@@ -4,7 +4,7 @@
 //! labels are made, and each of them is, empty where the line does not have it.
 
 use super::json::may_hold_invalid;
-use super::json_scan::{blank_invalid, unescape_into};
+use super::json_scan::{blank_invalid, can_unescape, unescape_into};
 use super::short_search::{quote_or_backslash, word_end};
 use crate::Error;
 use crate::ast::Extraction;
@@ -58,12 +58,16 @@ impl Logfmt {
             }
         }
         let mut pairs = Pairs::new(line);
-        let mut name = String::new();
+        let mut cleaned = String::new();
         while let Some(pair) = pairs.next_pair() {
             match pair {
                 Ok(pair) => {
-                    name.clear();
-                    sanitize_into(pair.key, true, &mut name);
+                    let mut name = pair.key;
+                    if !is_clean(name) {
+                        cleaned.clear();
+                        sanitize_into(name, true, &mut cleaned);
+                        name = &cleaned;
+                    }
                     for extraction in self.extractions.iter().filter(|e| e.expression == name) {
                         pair.value.extract(&extraction.label, pairs.has_invalid, labels);
                     }
@@ -77,6 +81,11 @@ impl Logfmt {
         }
         Ok(())
     }
+}
+
+/// Whether a key is a label name as it stands.
+fn is_clean(key: &str) -> bool {
+    key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !key.starts_with(|c: char| c.is_ascii_digit())
 }
 
 struct Pair<'a> {
@@ -224,7 +233,7 @@ impl<'a> Pairs<'a> {
             return Ok(Value::Plain(raw));
         }
         let has_control = raw.bytes().any(|b| b < b' ');
-        if has_control || unescape_into(raw, &mut String::new()).is_none() {
+        if has_control || !can_unescape(raw) {
             return Err(Fault { at: self.at, why: Why::InvalidQuote });
         }
         Ok(Value::Escaped(raw))
