@@ -83,10 +83,10 @@ impl BodyBudget {
 }
 
 impl Encoding {
-    /// Reads `Content-Encoding`; snappy is the protobuf's own and undone with it.
+    /// Reads `Content-Encoding`; snappy is the protobuf's own and undone with it, and `identity` is HTTP's word for none.
     pub(crate) fn of(header: &str) -> Option<Self> {
         match header {
-            "" | "snappy" => Some(Encoding::Plain),
+            "" | "identity" | "snappy" => Some(Encoding::Plain),
             "gzip" => Some(Encoding::Gzip),
             "deflate" => Some(Encoding::Deflate),
             _ => None,
