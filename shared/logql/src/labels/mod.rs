@@ -219,6 +219,14 @@ impl<'a> LineLabels<'a> {
     fn suffix_metadata(&mut self, name: &str, value: &str) {
         let span = self.overlay.push(name);
         self.overlay.hidden.push((Category::Metadata, span));
+        // The suffixed name may have been sent too: the stream's gives way, and of the metadata's the later one counts.
+        let is_suffixed = |other: &str| other.strip_suffix(DUPLICATE_SUFFIX) == Some(name);
+        if let Some((sent, _)) = self.stream.iter().find(|(other, _)| is_suffixed(other)) {
+            let span = self.overlay.push(sent);
+            self.overlay.hidden.push((Category::Stream, span));
+        } else if self.metadata.iter().any(|(other, value)| is_suffixed(other) && !value.is_empty()) {
+            return;
+        }
         let name = self.overlay.names.intern(name);
         let name = self.overlay.names.suffixed(name);
         let value = Text::Own(self.overlay.push(value));
