@@ -1,6 +1,6 @@
 //! The configuration: Promtail's YAML, checked.
 //!
-//! In: text in the form of https://grafana.com/docs/loki/latest/send-data/promtail/configuration/. Out: plain data that the other
+//! In: text in the form of <https://grafana.com/docs/loki/latest/send-data/promtail/configuration/>. Out: plain data that the other
 //! rooms take as it is, with the pipelines built. Keys that Promtail does not have are refused by name; keys that Promtail has and
 //! this collector does not honour are refused too if ignoring them would lose or change logs, and told as notices if not.
 

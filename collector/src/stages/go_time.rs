@@ -2,7 +2,7 @@
 //!
 //! In: a layout, once; then texts. Out: nanoseconds since 1970, or nothing if the text does not have the form. As in Go, a
 //! fraction behind the seconds is read even if the layout shows none, and a zone's short name counts as UTC unless the
-//! given location knows it. https://pkg.go.dev/time#pkg-constants
+//! given location knows it. <https://pkg.go.dev/time#pkg-constants>
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -470,7 +470,7 @@ fn parse_rfc3339(text: &[u8]) -> Option<i64> {
     seconds.checked_mul(NANOS_PER_SECOND)?.checked_add(nanos)
 }
 
-/// Days since 1970 of a date of the Gregorian calendar. http://howardhinnant.github.io/date_algorithms.html#days_from_civil
+/// Days since 1970 of a date of the Gregorian calendar. <http://howardhinnant.github.io/date_algorithms.html#days_from_civil>
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

@@ -420,7 +420,7 @@ impl<'t> Scanner<'t> {
 }
 
 /// The next quote, backslash or control character. Eight bytes are looked at together; the lowest mark is always right, since a
-/// borrow can only disturb the bytes above it. https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
+/// borrow can only disturb the bytes above it. <https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord>
 fn find_special(bytes: &[u8], mut at: usize) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;

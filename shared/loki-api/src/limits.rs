@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units;
 
-/// Limits of one tenant. The fields have Loki's names; https://grafana.com/docs/loki/latest/configure/#limits_config
+/// Limits of one tenant. The fields have Loki's names; <https://grafana.com/docs/loki/latest/configure/#limits_config>
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {

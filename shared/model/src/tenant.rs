@@ -1,6 +1,6 @@
 //! Tenant ids: checked once, then safe to stand in a key.
 //!
-//! The rules and texts are Loki's: https://grafana.com/docs/loki/latest/operations/multi-tenancy/
+//! The rules and texts are Loki's: <https://grafana.com/docs/loki/latest/operations/multi-tenancy/>
 
 use std::fmt;
 

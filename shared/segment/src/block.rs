@@ -198,7 +198,7 @@ impl BlockBuilder {
     }
 
     /// Ends the block: appends its columns to `out`, whose first byte lies at `offset` in the segment, and starts anew.
-    /// The keys stay until [`BlockBuilder::take_keys`]; the filter's record is the caller's to fill.
+    /// The keys stay until they are taken; the filter's record is the caller's to fill.
     pub(crate) fn seal(&mut self, packer: &mut Packer, offset: u64, out: &mut Vec<u8>) -> Result<BlockMeta, Error> {
         let rows = u32::try_from(self.rows()).expect("the writer ends a block before 2^20 rows");
         let mut columns = Vec::with_capacity(3 + self.metadata.len());

@@ -34,7 +34,7 @@ impl Key {
         Key::pair(SEED_METADATA, name, value)
     }
 
-    /// A token of a line, as [`crate::tokens`] gives it.
+    /// A token of a line, as [`crate::tokens()`] gives it.
     pub fn token(token: &str) -> Self {
         Key::token_bytes(token.as_bytes())
     }

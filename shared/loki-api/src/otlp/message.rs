@@ -1,7 +1,7 @@
 //! The messages of OTLP logs, as far as they are kept: protobuf by field number, JSON by name.
 //!
 //! Only data and its two codecs. Numbers may be strings in JSON, ids are hexadecimal there, unknown fields are skipped.
-//! https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
+//! <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
