@@ -174,15 +174,20 @@ impl Work {
                     Direction::Forward => chosen.start + step,
                     Direction::Backward => chosen.end - 1 - step,
                 };
-                let entry = rows.entry(row, &mut metadata);
-                let rank = Rank::new(self.direction, entry.timestamp_ns, stream_hash, [self.segment, self.block, row]);
+                let rank = Rank::new(self.direction, rows.time(row), stream_hash, [self.segment, self.block, row]);
                 // Rows come in order: what follows is further behind.
                 if [self.bar, newest.bar()].iter().flatten().any(|bar| *bar < rank) {
                     break;
                 }
+                let line = rows.line(row);
                 lines += 1;
-                line_bytes += entry.line.len() as u64;
-                let Some(processed) = pipeline.process(entry) else { continue };
+                line_bytes += line.len() as u64;
+                // Most rows end here: their metadata is not even looked at.
+                if !self.pipeline.leading_line_filters().iter().all(|filter| filter.matches(line)) {
+                    continue;
+                }
+                let entry = rows.entry(row, &mut metadata);
+                let Some(processed) = pipeline.process_filtered(entry) else { continue };
                 passed += 1;
                 let identity = identity(stream_hash, entry);
                 newest.offer(Found { rank, identity, entry: processed.to_log_entry() });

@@ -177,9 +177,14 @@ impl Work {
             if self.passed_over.binary_search(&row).is_ok() {
                 continue;
             }
+            let line = rows.line(row);
+            line_bytes += line.len();
+            // Most rows end here: their metadata is not even looked at.
+            if !self.sampler.leading_line_filters().iter().all(|filter| filter.matches(line)) {
+                continue;
+            }
             let entry = rows.entry(row, &mut metadata);
-            line_bytes += entry.line.len();
-            if let Some(sample) = sampler.process(entry)? {
+            if let Some(sample) = sampler.process_filtered(entry)? {
                 passed += 1;
                 fold.add(sample.series, entry.timestamp_ns, sample.value);
             }

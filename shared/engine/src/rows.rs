@@ -100,6 +100,11 @@ impl Rows {
         self.timestamps.len()
     }
 
+    /// The row's time.
+    pub(crate) fn time(&self, row: usize) -> i64 {
+        self.timestamps.get(row).copied().unwrap_or_default()
+    }
+
     /// The row's line; empty if lines were not read.
     pub(crate) fn line(&self, row: usize) -> &str {
         let range = self.offsets.get(row).zip(self.offsets.get(row + 1));
@@ -111,7 +116,7 @@ impl Rows {
         metadata.clear();
         metadata
             .extend(self.metadata.iter().filter_map(|(name, dictionary)| Some((name.as_str(), dictionary.get(row)?))));
-        EntryRef { timestamp_ns: self.timestamps.get(row).copied().unwrap_or_default(), line: self.line(row), metadata }
+        EntryRef { timestamp_ns: self.time(row), line: self.line(row), metadata }
     }
 
     /// The rows of a run that lie in a time range. Rows of a run are in time order.

@@ -52,7 +52,8 @@ impl Scan {
 
     /// Blocks that are worth having under way: while some are decoded, others are fetched.
     pub(crate) fn blocks_concurrency(&self) -> usize {
-        self.reader.settings().decode_concurrency_max.max(1) * 2
+        let settings = self.reader.settings();
+        settings.decode_concurrency_max.max(1) + settings.blocks_ahead_max
     }
 
     /// To be asked now and then by long work.

@@ -11,6 +11,8 @@ pub struct EngineSettings {
     pub store_concurrency_max: usize,
     /// Most blocks of one query that are decoded at the same time.
     pub decode_concurrency_max: usize,
+    /// Blocks that are fetched while as many as may be are decoded.
+    pub blocks_ahead_max: usize,
     /// A segment up to this size is read in one request when it is opened.
     pub whole_object_bytes_max: u64,
     /// How much of the end of a larger segment is read when it is opened.
@@ -21,11 +23,13 @@ pub struct EngineSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
         EngineSettings {
             query_memory_bytes_max: 512 << 20,
             footer_cache_bytes_max: 64 << 20,
             store_concurrency_max: 16,
-            decode_concurrency_max: std::thread::available_parallelism().map_or(2, usize::from),
+            decode_concurrency_max: threads,
+            blocks_ahead_max: threads,
             whole_object_bytes_max: 256 << 10,
             tail_bytes: 64 << 10,
             coalesce_gap_bytes_max: 128 << 10,

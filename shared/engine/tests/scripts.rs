@@ -32,8 +32,12 @@ struct Runner {
 
 impl Runner {
     fn new() -> Self {
-        let settings =
-            EngineSettings { decode_concurrency_max: 1, store_concurrency_max: 1, ..EngineSettings::default() };
+        let settings = EngineSettings {
+            decode_concurrency_max: 1,
+            blocks_ahead_max: 0,
+            store_concurrency_max: 1,
+            ..EngineSettings::default()
+        };
         Runner {
             runtime: tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime"),
             store: Store::open(&StoreUrl::memory(), []).expect("a store in memory"),

@@ -108,5 +108,6 @@ impl Budget {
 
 /// Text of bytes that should be UTF-8, borrowed if they are.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    // Nearly all text is valid: asking that first is several times faster.
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

@@ -3,7 +3,10 @@
 //! In: raw bytes, or stored bytes with their codec and the raw length that the footer promises. Out: the other.
 //! Never allocates more than the promised length, and that is checked against a named limit first.
 
-use zstd::bulk::Compressor;
+use std::cell::RefCell;
+use std::io;
+
+use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::get_frame_content_size;
 
 use crate::Error;
@@ -96,10 +99,24 @@ pub(crate) fn unpack(
                 return Err(mismatch);
             }
             let capacity = usize::try_from(raw_len).map_err(|_| Error::Limit { part, value: raw_len, limit })?;
-            let raw = zstd::bulk::decompress(stored, capacity)
-                .map_err(|error| Error::Zstd { part, why: error.to_string() })?;
+            let raw = decompress(stored, capacity).map_err(|error| Error::Zstd { part, why: error.to_string() })?;
             if raw.len() as u64 == raw_len { Ok(raw) } else { Err(mismatch) }
         }
         Codec::Unknown(number) => Err(Error::Unknown { part, what: "codec", value: number.into() }),
     }
+}
+
+thread_local! {
+    /// zstd's tables, kept from one column to the next: making them anew was an eighth of a scan over small blocks.
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompress(stored: &[u8], capacity: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(stored, capacity)
+    })
 }
