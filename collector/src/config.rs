@@ -23,6 +23,8 @@ const DEFAULT_POSITIONS: &str = "/var/log/positions.yaml";
 const BATCH_BYTES_MAX: usize = 64 << 20;
 /// How often patterns are looked up for new files. Promtail: 10 s.
 const DISCOVER_PERIOD: Duration = Duration::from_secs(2);
+/// The same for the one folder of a local server, where somebody watches the first line arrive.
+const FOLDER_DISCOVER_PERIOD: Duration = Duration::from_millis(500);
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -402,7 +404,7 @@ impl Config {
             positions_path: positions_path.to_owned(),
             positions_period: Duration::from_secs(10),
             jobs: vec![job],
-            discover_period: DISCOVER_PERIOD,
+            discover_period: FOLDER_DISCOVER_PERIOD,
             line_bytes_max: None,
             cut_long_lines: false,
             notices: Vec::new(),
