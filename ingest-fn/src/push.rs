@@ -137,14 +137,15 @@ impl Ingest {
             return Err(PushError::Nothing);
         }
         let id = wire.batch_id.unwrap_or_else(|| xxh3_128(body));
-        let judge = Judge { tenant, limits: &self.config.limits_config, now_ns: (self.now)() };
+        let limits = self.config.limits(tenant);
+        let judge = Judge { tenant, limits: &limits, now_ns: (self.now)() };
         let rates = self.rates.of(tenant, judge.limits, judge.now_ns);
         Ok(judge.judge(request, id, body.len(), &rates))
     }
 
     /// Whether the tenant may not push at all for now.
     fn blocked(&self, tenant: &TenantId) -> Option<(StatusCode, String)> {
-        let limits = &self.config.limits_config;
+        let limits = self.config.limits(tenant);
         let until: jiff::Timestamp = limits.block_ingestion_until.parse().ok()?;
         let status = limits.block_ingestion_status_code;
         let text = || format!("ingestion blocked for user '{tenant}' until '{until}' with status code '{status}'");

@@ -15,8 +15,8 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 
 /// A question, read from URL, form body and headers.
 pub(crate) struct Asked {
-    /// Whose logs.
-    pub(crate) tenant: TenantId,
+    /// Whose logs: never none, sorted, each once.
+    pub(crate) tenants: Vec<TenantId>,
     /// Decoded parameters: those of the body, then those of the URL.
     pub(crate) params: Params,
     /// How labels are to be told.
@@ -32,7 +32,7 @@ impl FromRequest<Query> for Asked {
 
     async fn from_request(request: Request, query: &Query) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let tenant = tenant(&parts.headers, &query.0.config)?;
+        let tenants = tenants(&parts.headers, &query.0.config)?;
         let encoding = Encoding::from_flags(text(&parts.headers, ENCODING_FLAGS_HEADER));
         let from_drilldown = text(&parts.headers, "X-Query-Tags").contains("Source=grafana-lokiexplore-app");
         let mut pairs = Vec::new();
@@ -43,19 +43,19 @@ impl FromRequest<Query> for Asked {
             pairs.extend(decode(&body));
         }
         pairs.extend(decode(parts.uri.query().unwrap_or_default().as_bytes()));
-        Ok(Asked { tenant, params: Params::new(pairs), encoding, from_drilldown, now_ns: now_ns() })
+        Ok(Asked { tenants, params: Params::new(pairs), encoding, from_drilldown, now_ns: now_ns() })
     }
 }
 
-fn tenant(headers: &HeaderMap, config: &Config) -> Result<TenantId, Refusal> {
+fn tenants(headers: &HeaderMap, config: &Config) -> Result<Vec<TenantId>, Refusal> {
     if !config.auth_enabled {
-        return Ok(TenantId::single());
+        return Ok(vec![TenantId::single()]);
     }
     let id = text(headers, "X-Scope-OrgID");
     if id.contains('|') {
         return Err(Refusal::bad_request("multiple org IDs present"));
     }
-    Ok(TenantId::new(id)?)
+    Ok(vec![TenantId::new(id)?])
 }
 
 /// A header's value; empty if it is absent or not text.

@@ -72,12 +72,12 @@ async fn detect(query: &Query, asked: Asked) -> Result<(Vec<DetectedField>, usiz
     let lines = number(["line_limit", ""], LINES_DEFAULT)?;
     let limit = number(["limit", "field_limit"], FIELDS_DEFAULT)?;
     let request = QueryRequest {
-        tenant: asked.tenant.clone(),
+        tenants: asked.tenants.clone(),
         query: asked.params.get("query").to_owned(),
         when: When::Range { start_ns: bounds.start_ns, end_ns: bounds.end_ns, step_ns: 1, interval_ns: 0 },
         direction: Direction::Backward,
         limit: lines.max(1),
-        limits: super::query::limits(query),
+        limits: super::query::limits(&query.0.config.limits_of(&asked.tenants)),
         partial_series: false,
     };
     Ok((query.0.engine.detected_fields(request, limit).await?, limit))

@@ -43,5 +43,5 @@ pub(crate) fn request(asked: &Asked, selectors: &str) -> Result<LabelsRequest, R
     let range = TimeRange::new(bounds.start_ns, bounds.end_ns.saturating_add(1))
         .map_err(|_| Refusal::bad_request("end timestamp must not be before or equal to start time"))?;
     let selectors = asked.params.all(selectors).filter(|text| !text.is_empty()).map(str::to_owned).collect();
-    Ok(LabelsRequest { tenant: asked.tenant.clone(), range, selectors })
+    Ok(LabelsRequest { tenants: asked.tenants.clone(), range, selectors })
 }

@@ -23,7 +23,7 @@ pub(crate) async fn instant(State(query): State<Query>, asked: Asked) -> Result<
 pub(crate) async fn range(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
     let wanted = asked.params.range_query(asked.now_ns)?;
     let length = Duration::from_nanos(wanted.end_ns.abs_diff(wanted.start_ns));
-    let longest = query.0.config.limits_config.max_query_length;
+    let longest = query.0.config.limits_of(&asked.tenants).max_query_length;
     if !longest.is_zero() && length > longest {
         return Err(params::query_length_error(length, longest).into());
     }
@@ -45,7 +45,8 @@ async fn answer(
     limit: u32,
 ) -> Result<Response, Refusal> {
     let request = QueryRequest {
-        tenant: asked.tenant,
+        limits: limits(&query.0.config.limits_of(&asked.tenants)),
+        tenants: asked.tenants,
         query: text,
         when,
         direction: match direction {
@@ -53,7 +54,6 @@ async fn answer(
             params::Direction::Backward => Direction::Backward,
         },
         limit: limit as usize,
-        limits: limits(query),
         partial_series: asked.from_drilldown,
     };
     let answer = query.0.engine.query(request).await?;
@@ -62,8 +62,7 @@ async fn answer(
 }
 
 /// What a tenant may ask, in the engine's own type.
-pub(crate) fn limits(query: &Query) -> Limits {
-    let limits = &query.0.config.limits_config;
+pub(crate) fn limits(limits: &loki_api::config::Limits) -> Limits {
     Limits {
         max_query_series: limits.max_query_series,
         max_entries_limit_per_query: usize::try_from(limits.max_entries_limit_per_query).unwrap_or(usize::MAX),

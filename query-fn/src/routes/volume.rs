@@ -23,7 +23,7 @@ pub(crate) async fn stats(State(query): State<Query>, asked: Asked) -> Result<Re
 
 /// Bytes by label set, the largest first.
 pub(crate) async fn volume(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
-    let limits = &query.0.config.limits_config;
+    let limits = query.0.config.limits_of(&asked.tenants);
     if !limits.volume_enabled {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "not found"));
     }

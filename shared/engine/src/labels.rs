@@ -15,7 +15,7 @@ pub(crate) async fn series(request: &LabelsRequest, reader: &Reader) -> Result<B
     let selectors: Vec<Selector> = (request.selectors.iter())
         .map(|text| logql::parse_selector(text).and_then(|matchers| Selector::new(&matchers)))
         .collect::<Result<_, _>>()?;
-    let segments = reader.segments(&request.tenant, request.range).await?;
+    let segments = reader.segments(request.range).await?;
     let mut found = BTreeSet::new();
     for opened in reader.open(segments).await? {
         let streams = opened.footer.streams().iter();

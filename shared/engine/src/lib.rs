@@ -7,6 +7,7 @@
 mod error;
 mod request;
 mod settings;
+mod tenants;
 
 pub mod needles;
 mod plan;
@@ -48,6 +49,7 @@ pub use volume::{IndexStats, VolumeBy};
 use footers::Footers;
 use reader::Reader;
 use scan::Scan;
+use tenants::Tenants;
 
 /// Answers queries over one store. Cloning copies a pointer.
 #[derive(Clone)]
@@ -68,7 +70,7 @@ impl Engine {
     pub async fn query(&self, request: QueryRequest) -> Result<Answer, Error> {
         let started = Instant::now();
         let expr = logql::parse(&request.query)?;
-        let reader = self.reader();
+        let reader = self.reader(Tenants::of_query(&request.tenants, &expr)?);
         let (scan, _cancel) = Scan::new(reader.clone());
         let answering = async {
             match &expr {
@@ -89,26 +91,36 @@ impl Engine {
 
     /// The names of all labels, sorted.
     pub async fn labels(&self, request: LabelsRequest) -> Result<Vec<String>, Error> {
-        let series = labels::series(&request, &self.reader()).await?;
+        let series =
+            labels::series(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
+                .await?;
         let names: BTreeSet<&str> = series.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
         Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     /// The values of one label, sorted.
     pub async fn label_values(&self, name: &str, request: LabelsRequest) -> Result<Vec<String>, Error> {
-        let series = labels::series(&request, &self.reader()).await?;
+        let series =
+            labels::series(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
+                .await?;
         let values: BTreeSet<&str> = series.iter().filter_map(|labels| labels.get(name)).collect();
         Ok(values.into_iter().map(str::to_owned).collect())
     }
 
     /// The label sets of all streams, sorted.
     pub async fn series(&self, request: LabelsRequest) -> Result<Vec<Labels>, Error> {
-        Ok(labels::series(&request, &self.reader()).await?.into_iter().collect())
+        Ok(labels::series(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
+            .await?
+            .into_iter()
+            .collect())
     }
 
     /// The labels of streams that are worth showing.
     pub async fn detected_labels(&self, request: LabelsRequest) -> Result<Vec<DetectedLabel>, Error> {
-        Ok(detected::labels(&labels::series(&request, &self.reader()).await?))
+        Ok(detected::labels(
+            &labels::series(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
+                .await?,
+        ))
     }
 
     /// The fields that the newest entries of a log query have; at most `fields_max`.
@@ -121,17 +133,22 @@ impl Engine {
 
     /// How much the streams of a selector hold.
     pub async fn index_stats(&self, request: LabelsRequest) -> Result<IndexStats, Error> {
-        Ok(volume::stats(&volume::pieces(&request, &self.reader()).await?))
+        Ok(volume::stats(
+            &volume::pieces(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
+                .await?,
+        ))
     }
 
     /// Bytes of lines by labels, the largest first.
     pub async fn volume(&self, request: LabelsRequest, by: &VolumeBy) -> Result<Vec<(Labels, u64)>, Error> {
-        let pieces = volume::pieces(&request, &self.reader()).await?;
+        let pieces =
+            volume::pieces(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
+                .await?;
         volume::volumes(&pieces, &request.selectors, by)
     }
 
-    fn reader(&self) -> Reader {
-        Reader::new(self.store.metered(), self.footers.clone(), self.settings.clone())
+    fn reader(&self, tenants: Tenants) -> Reader {
+        Reader::new(self.store.metered(), self.footers.clone(), self.settings.clone(), tenants)
     }
 }
 
@@ -161,7 +178,7 @@ async fn log_query(expr: &LogExpr, request: &QueryRequest, scan: &Scan) -> Resul
     let entries = if interval_ns > 0 {
         thinned(&query, request, scan, range, interval_ns).await?
     } else {
-        query.run(scan, &request.tenant, range).await?
+        query.run(scan, range).await?
     };
     Ok((Value::Entries(entries), Vec::new()))
 }
@@ -177,7 +194,7 @@ async fn thinned(
 ) -> Result<Vec<LogEntry>, Error> {
     let mut entries = Vec::new();
     for part in split(range, request) {
-        let found = query.run(scan, &request.tenant, part).await?;
+        let found = query.run(scan, part).await?;
         entries.extend(logs::thin(found, interval_ns));
         if entries.len() >= request.limit {
             entries.truncate(request.limit);
@@ -214,7 +231,7 @@ async fn metric_query(expr: &MetricExpr, request: &QueryRequest, scan: &Scan) ->
         }
         When::Range { start_ns, end_ns, step_ns, .. } => Steps::aligned(start_ns, end_ns, step_ns),
     };
-    let evaluated = metrics::evaluate(expr, steps, scan, &request.tenant).await?;
+    let evaluated = metrics::evaluate(expr, steps, scan).await?;
     let (most, found) = (request.limits.max_query_series, evaluated.series_count());
     let too_many = most > 0 && found > most;
     let reached = format!("maximum number of series ({most}) reached for a single query");

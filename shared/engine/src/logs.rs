@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use logql::ast::LogExpr;
 use logql::matcher::Selector;
 use logql::pipeline::Pipeline;
-use model::{LogEntry, TenantId, TimeRange};
+use model::{LogEntry, TimeRange};
 use store::SegmentRef;
 
 use crate::duplicates::identity;
@@ -63,9 +63,9 @@ impl LogQuery {
     }
 
     /// The entries of a time range, in order.
-    pub(crate) async fn run(&self, scan: &Scan, tenant: &TenantId, range: TimeRange) -> Result<Vec<LogEntry>, Error> {
+    pub(crate) async fn run(&self, scan: &Scan, range: TimeRange) -> Result<Vec<LogEntry>, Error> {
         let newest = Mutex::new(Newest::new(self.limit));
-        let segments = scan.reader().segments(tenant, range).await?;
+        let segments = scan.reader().segments(range).await?;
         let mut left: Vec<(usize, SegmentRef)> = segments.into_iter().enumerate().collect();
         // The next segment stands last.
         match self.direction {

@@ -9,7 +9,7 @@ use logql::ast::MetricExpr;
 use logql::eval::{self, Leaf, RangeFold, Steps};
 use logql::matcher::Selector;
 use logql::sample::Sampler;
-use model::{EntryRef, Series, TenantId, TimeRange};
+use model::{EntryRef, Series, TimeRange};
 
 use crate::Error;
 use crate::columns::{self, Bulk};
@@ -26,27 +26,22 @@ use crate::scan::Scan;
 const CHECK_ROWS: usize = 4096;
 
 /// The value of an expression at each step.
-pub(crate) async fn evaluate(
-    expr: &MetricExpr,
-    steps: Steps,
-    scan: &Scan,
-    tenant: &TenantId,
-) -> Result<eval::Evaluated, Error> {
+pub(crate) async fn evaluate(expr: &MetricExpr, steps: Steps, scan: &Scan) -> Result<eval::Evaluated, Error> {
     let mut leaves = Vec::new();
     for leaf in eval::leaves(expr) {
-        leaves.push(fold_leaf(&leaf, steps, scan, tenant).await?);
+        leaves.push(fold_leaf(&leaf, steps, scan).await?);
     }
     Ok(eval::evaluate(expr, steps, leaves)?)
 }
 
-async fn fold_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan, tenant: &TenantId) -> Result<Vec<Series>, Error> {
+async fn fold_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan) -> Result<Vec<Series>, Error> {
     let log = &leaf.aggregation.log;
     let (from, to) = eval::leaf_time_range(leaf, steps);
     let range = TimeRange::new(from.saturating_add(1), to.saturating_add(1).max(from.saturating_add(1)))
         .map_err(|why| Error::Internal(why.to_string()))?;
     let selector = Selector::new(&log.selector)?;
     let sampler = Arc::new(Sampler::new(leaf)?);
-    let segments = scan.reader().segments(tenant, range).await?;
+    let segments = scan.reader().segments(range).await?;
     let opened = scan.reader().open(segments).await?;
     let mut plan = Plan::new(&selector, range, needles::of_pipeline(&log.pipeline), opened);
     prune(&mut plan, scan.reader()).await?;

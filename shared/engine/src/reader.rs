@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use model::{QueryStats, TenantId, TimeRange};
+use model::{QueryStats, TimeRange};
 use segment::Opened;
 use store::{SegmentRef, Store};
 
 use crate::footers::{Footers, OpenSegment};
+use crate::tenants::Tenants;
 use crate::{EngineSettings, Error};
+
+/// Tenants of one question whose segments are listed at the same time.
+const TENANTS_LISTED_AT_ONCE_MAX: usize = 4;
 
 /// The store, as one query sees it.
 #[derive(Clone)]
@@ -20,13 +24,14 @@ pub(crate) struct Reader {
     store: Store,
     footers: Arc<Footers>,
     settings: EngineSettings,
+    tenants: Tenants,
     stats: Arc<Mutex<QueryStats>>,
 }
 
 impl Reader {
     /// `store` has counters of its own: those of the query.
-    pub(crate) fn new(store: Store, footers: Arc<Footers>, settings: EngineSettings) -> Self {
-        Reader { store, footers, settings, stats: Arc::default() }
+    pub(crate) fn new(store: Store, footers: Arc<Footers>, settings: EngineSettings, tenants: Tenants) -> Self {
+        Reader { store, footers, settings, tenants, stats: Arc::default() }
     }
 
     pub(crate) fn settings(&self) -> &EngineSettings {
@@ -45,9 +50,12 @@ impl Reader {
         QueryStats { store_requests: counts.requests(), store_bytes: counts.bytes_in, ..stats }
     }
 
-    /// The segments that may hold entries of a time range.
-    pub(crate) async fn segments(&self, tenant: &TenantId, range: TimeRange) -> Result<Vec<SegmentRef>, Error> {
-        let segments = self.store.segments(tenant, range).await?;
+    /// The segments of the chosen tenants that may hold entries of a time range, by earliest entry.
+    pub(crate) async fn segments(&self, range: TimeRange) -> Result<Vec<SegmentRef>, Error> {
+        let each = self.tenants.chosen().iter().map(|tenant| self.store.segments(tenant, range));
+        let each = stream::iter(each.collect::<Vec<_>>()).buffered(TENANTS_LISTED_AT_ONCE_MAX);
+        let mut segments: Vec<SegmentRef> = each.try_concat().await?;
+        segments.sort_by(|a, b| (a.min_ts, &a.key).cmp(&(b.min_ts, &b.key)));
         self.count(|stats| stats.segments += segments.len() as u64);
         Ok(segments)
     }
@@ -59,7 +67,7 @@ impl Reader {
     }
 
     async fn open_one(&self, segment: SegmentRef) -> Result<Arc<OpenSegment>, Error> {
-        let name = segment.key.to_string();
+        let name = self.tenants.name_of(&segment);
         if let Some(opened) = self.footers.get(&name) {
             self.count(|stats| {
                 (stats.cache_hits, stats.segments_opened) = (stats.cache_hits + 1, stats.segments_opened + 1)
@@ -71,7 +79,8 @@ impl Reader {
         loop {
             let tail = self.store.read_tail(&segment, wanted).await?;
             match segment::open_tail(&tail, segment.size).map_err(|why| corrupt(&segment, &why))? {
-                Opened::Footer(footer) => {
+                Opened::Footer(mut footer) => {
+                    self.tenants.label(&segment, &mut footer);
                     let opened = Arc::new(OpenSegment { segment, footer, tail });
                     self.footers.put(&name, opened.clone());
                     self.count(|stats| stats.segments_opened += 1);

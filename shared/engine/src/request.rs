@@ -7,8 +7,8 @@ use model::{QueryStats, TenantId, TimeRange, Value};
 /// A LogQL query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryRequest {
-    /// Whose logs.
-    pub tenant: TenantId,
+    /// Whose logs. With more than one, each stream is told by a label `__tenant_id__`.
+    pub tenants: Vec<TenantId>,
     /// LogQL.
     pub query: String,
     /// At which time or times.
@@ -92,8 +92,8 @@ pub struct Answer {
 /// A question about label names, label values or series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelsRequest {
-    /// Whose logs.
-    pub tenant: TenantId,
+    /// Whose logs. With more than one, each stream is told by a label `__tenant_id__`.
+    pub tenants: Vec<TenantId>,
     /// When.
     pub range: TimeRange,
     /// Streams that match one of these selectors; all streams if there is none.

@@ -40,7 +40,7 @@ pub(crate) async fn pieces(request: &LabelsRequest, reader: &Reader) -> Result<V
     let selectors: Vec<Selector> = (request.selectors.iter())
         .map(|text| logql::parse_selector(text).and_then(|matchers| Selector::new(&matchers)))
         .collect::<Result<_, _>>()?;
-    let segments = reader.segments(&request.tenant, request.range).await?;
+    let segments = reader.segments(request.range).await?;
     let mut found = Vec::new();
     for opened in reader.open(segments).await? {
         let counts = counts_if_needed(&opened, request.range, reader).await?;

@@ -87,7 +87,7 @@ fn ask(segments: &[Vec<Row>], query: &str, when: When) -> Value {
         // Small reads, so that columns and filters are fetched and not found in the tail.
         let settings = EngineSettings { whole_object_bytes_max: 0, tail_bytes: 64, ..EngineSettings::default() };
         let request = QueryRequest {
-            tenant: TenantId::single(),
+            tenants: vec![TenantId::single()],
             query: query.to_owned(),
             when,
             direction: Direction::Forward,

@@ -111,7 +111,7 @@ impl Runner {
         };
         let forward = args.take_key("dir") == Some("forward");
         let request = QueryRequest {
-            tenant: TenantId::single(),
+            tenants: vec![TenantId::single()],
             query,
             when,
             direction: if forward { Direction::Forward } else { Direction::Backward },
@@ -141,7 +141,7 @@ impl Runner {
         let seconds = |value: Option<i64>, or: i64| (START_S + value.unwrap_or(or)) * SECOND_NS;
         let range = TimeRange::new(seconds(parse(&mut args, "start")?, 0), seconds(parse(&mut args, "end")?, 3600))?;
         args.reject_next()?;
-        let request = LabelsRequest { tenant: TenantId::single(), range, selectors };
+        let request = LabelsRequest { tenants: vec![TenantId::single()], range, selectors };
         let (engine, runtime) = (self.engine(), &self.runtime);
         let lines = match (command.name.as_str(), name) {
             ("labels", _) => runtime.block_on(engine.labels(request))?,

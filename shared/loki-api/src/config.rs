@@ -3,8 +3,10 @@
 //! In: YAML. Out: plain settings, and a list of notices about the parts of Loki's configuration that have no meaning
 //! here, for the log. A key that neither Loki nor Logbarn knows is an error that names it. Never reads a file itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use model::TenantId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_yaml_ng::{Mapping, Value};
@@ -21,8 +23,8 @@ pub struct Config {
     pub server: Server,
     /// Sizes of push bodies.
     pub distributor: Distributor,
-    /// The limits of every tenant.
-    pub limits_config: Limits,
+    /// The limits of a tenant without limits of its own: ask [`Config::limits`].
+    pub limits_config: Arc<Limits>,
     /// What Loki has no word for.
     pub logbarn: Logbarn,
     /// Keys that were accepted but do nothing here, each with its reason: to be logged at start.
@@ -98,7 +100,7 @@ impl Default for Config {
             auth_enabled: true,
             server: Server::default(),
             distributor: Distributor::default(),
-            limits_config: Limits::default(),
+            limits_config: Arc::default(),
             logbarn: Logbarn::default(),
             notices: Vec::new(),
         }
@@ -161,6 +163,16 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// The limits of a tenant.
+    pub fn limits(&self, _tenant: &TenantId) -> Arc<Limits> {
+        self.limits_config.clone()
+    }
+
+    /// The limits of a question about several tenants: of each limit the smallest that limits at all.
+    pub fn limits_of(&self, tenants: &[TenantId]) -> Arc<Limits> {
+        tenants.first().map_or_else(|| self.limits_config.clone(), |tenant| self.limits(tenant))
+    }
+
     /// Reads a configuration; an empty text is the default one.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
         let mut config = Config::default();
@@ -173,7 +185,7 @@ impl Config {
                     config.distributor = block(&key, value, DISTRIBUTOR_WITHOUT_EFFECT, &mut config.notices)?
                 }
                 "limits_config" => {
-                    config.limits_config = block(&key, value, LIMITS_WITHOUT_EFFECT, &mut config.notices)?
+                    config.limits_config = Arc::new(block(&key, value, LIMITS_WITHOUT_EFFECT, &mut config.notices)?)
                 }
                 "logbarn" => config.logbarn = block(&key, value, &[], &mut config.notices)?,
                 known if BLOCKS_WITHOUT_EFFECT.contains(&known) => config.notices.push(notice(&key)),

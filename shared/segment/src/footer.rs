@@ -13,6 +13,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use model::Labels;
+
 use crate::Error;
 use crate::block::{BlockMeta, Run};
 use crate::codec::{Codec, unpack};
@@ -76,6 +78,11 @@ impl Footer {
     /// The streams, labels ascending.
     pub fn streams(&self) -> &[StreamInfo] {
         &self.streams
+    }
+
+    /// Changes the labels of each stream, for a reader that tells several owners' streams apart.
+    pub fn map_labels(&mut self, change: impl Fn(&Labels) -> Labels) {
+        self.streams.iter_mut().for_each(|stream| stream.labels = change(&stream.labels));
     }
 
     /// The blocks, in (stream, time) order.

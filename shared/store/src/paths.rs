@@ -48,6 +48,11 @@ impl Key {
         self.0.as_ref()
     }
 
+    /// Whose it is; `None` for what belongs to no tenant.
+    pub fn tenant(&self) -> Option<&str> {
+        self.as_str().strip_prefix("t/")?.split('/').next()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
