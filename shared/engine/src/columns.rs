@@ -88,7 +88,7 @@ fn names(leaf: &Leaf<'_>) -> Option<Vec<String>> {
     };
     for stage in &aggregation.log.pipeline {
         match stage {
-            Stage::LabelFilter(filter) => filter_names(filter, &mut names),
+            Stage::LabelFilter(filter) => names.extend(filter.names().into_iter().map(str::to_owned)),
             Stage::Drop(choices) | Stage::Keep(choices) => names.extend(choices.iter().map(|choice| match choice {
                 LabelChoice::Name(name) => name.clone(),
                 LabelChoice::Matcher(matcher) => matcher.name.clone(),
@@ -106,21 +106,7 @@ fn names(leaf: &Leaf<'_>) -> Option<Vec<String>> {
     }
     if let Some(unwrap) = &aggregation.unwrap {
         names.push(unwrap.label.clone());
-        unwrap.filters.iter().for_each(|filter| filter_names(filter, &mut names));
+        names.extend(unwrap.filters.iter().flat_map(LabelFilter::names).map(str::to_owned));
     }
     Some(names)
-}
-
-fn filter_names(filter: &LabelFilter, names: &mut Vec<String>) {
-    match filter {
-        LabelFilter::String(matcher) => names.push(matcher.name.clone()),
-        LabelFilter::Number { name, .. }
-        | LabelFilter::Duration { name, .. }
-        | LabelFilter::Bytes { name, .. }
-        | LabelFilter::Ip { name, .. } => names.push(name.clone()),
-        LabelFilter::And(left, right) | LabelFilter::Or(left, right) => {
-            filter_names(left, names);
-            filter_names(right, names);
-        }
-    }
 }

@@ -58,13 +58,14 @@ pub(crate) async fn masks(plan: &Plan, scan: &Scan) -> Result<Masks, Error> {
     let range = plan.range;
     let mut rows: Vec<Contested> = each_block(plan, scan, &contested, &times, move |place, runs: &Runs, rows| {
         let mut found = Vec::new();
+        let timestamps = rows.timestamps()?;
         for (stream, run) in runs {
-            found.extend(rows.in_time(run.first_row, run.rows, range).map(|row| {
-                let timestamp_ns = rows.timestamps.get(row).copied().unwrap_or_default();
+            found.extend(rows.in_time(run, range)?.map(|row| {
+                let timestamp_ns = timestamps.get(row).copied().unwrap_or_default();
                 Contested { stream: *stream, timestamp_ns, place, row }
             }));
         }
-        found
+        Ok(found)
     })
     .await?;
     scan.budget().check_results(size_of_val(rows.as_slice()))?;
@@ -172,8 +173,10 @@ async fn compare(
         each_block(plan, scan, &blocks, &Columns::all(), move |place, _: &Runs, rows| {
             let mut metadata = Metadata::new();
             let tied = by_block.get(&place).map(Vec::as_slice).unwrap_or_default();
-            let hash =
-                |row: &Contested| (identity(row.stream as u64, rows.entry(row.row, &mut metadata)), place, row.row);
+            let hash = |row: &Contested| {
+                let entry = rows.entry(row.row, &mut metadata)?;
+                Ok((identity(row.stream as u64, entry), place, row.row))
+            };
             tied.iter().map(hash).collect()
         })
         .await?;
@@ -194,14 +197,14 @@ async fn each_block<T: Send + 'static>(
     scan: &Scan,
     blocks: &BTreeMap<BlockPlace, Runs>,
     columns: &Columns,
-    work: impl Fn(BlockPlace, &Runs, &Rows) -> Vec<T> + Clone + Send + 'static,
+    work: impl Fn(BlockPlace, &Runs, &Rows) -> Result<Vec<T>, Error> + Clone + Send + 'static,
 ) -> Result<Vec<T>, Error> {
     let work = blocks.iter().map(|(place, runs)| {
         let (place, runs, work) = (*place, runs.clone(), work.clone());
         async move {
             let opened = plan.segments.get(place.0).map(|segment| segment.opened.clone());
             let opened: Arc<OpenSegment> = opened.ok_or_else(|| Error::Internal("a plan lost a segment".to_owned()))?;
-            scan.block(opened, place.1, columns, move |rows| Ok(work(place, &runs, rows))).await
+            scan.block(opened, place.1, columns, move |rows| work(place, &runs, rows)).await
         }
     });
     let parts = at_once(scan.blocks_concurrency(), work.collect()).await?;

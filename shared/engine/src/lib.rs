@@ -19,6 +19,7 @@ mod reader;
 
 mod columns;
 mod duplicates;
+mod hits;
 mod rows;
 mod scan;
 

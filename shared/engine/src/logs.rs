@@ -3,16 +3,18 @@
 //! In: a selector with its pipeline and a time range. Out: at most `limit` entries. Segments are walked in waves from the
 //! end that comes first; once the limit is reached and nothing further can be better, the walk ends.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use logql::ast::LogExpr;
 use logql::matcher::Selector;
 use logql::pipeline::Pipeline;
-use model::{LogEntry, TimeRange};
+use model::{LogEntry, QueryStats, TimeRange};
 use store::SegmentRef;
 
 use crate::duplicates::identity;
 use crate::footers::OpenSegment;
+use crate::hits::{self, Hits};
 use crate::needles::{self, Need};
 use crate::newest::{Found, Newest, Rank};
 use crate::plan::{Plan, PlannedBlock, PlannedRun};
@@ -160,45 +162,56 @@ fn lock(newest: &Mutex<Newest>) -> std::sync::MutexGuard<'_, Newest> {
 impl Work {
     fn run(self, rows: &Rows) -> Result<Newest, Error> {
         let mut newest = Newest::new(self.limit);
-        let (mut lines, mut line_bytes, mut passed) = (0u64, 0u64, 0u64);
-        for run in &self.runs {
-            let mut pipeline = self.pipeline.for_stream(&run.stream);
-            let stream_hash = run.stream.stable_hash();
-            let mut metadata = Metadata::new();
-            let chosen = rows.in_time(run.first_row, run.rows, self.range);
-            for step in 0..chosen.len() {
-                if step % CHECK_ROWS == CHECK_ROWS - 1 {
-                    self.scan.check()?;
-                }
-                let row = match self.direction {
-                    Direction::Forward => chosen.start + step,
-                    Direction::Backward => chosen.end - 1 - step,
-                };
-                let rank = Rank::new(self.direction, rows.time(row), stream_hash, [self.segment, self.block, row]);
-                // Rows come in order: what follows is further behind.
-                if [self.bar, newest.bar()].iter().flatten().any(|bar| *bar < rank) {
-                    break;
-                }
-                let line = rows.line(row);
-                lines += 1;
-                line_bytes += line.len() as u64;
-                // Most rows end here: their metadata is not even looked at.
-                if !self.pipeline.leading_line_filters().iter().all(|filter| filter.matches(line)) {
-                    continue;
-                }
-                let entry = rows.entry(row, &mut metadata);
-                let Some(processed) = pipeline.process_filtered(entry) else { continue };
-                passed += 1;
-                let identity = identity(stream_hash, entry);
-                newest.offer(Found { rank, identity, entry: processed.to_log_entry() });
-            }
+        let mut seen = QueryStats::default();
+        let hits = hits::find(&self.runs, self.range, self.pipeline.leading_line_filters(), rows)?;
+        for (run, places) in self.runs.iter().zip(&hits.runs).filter(|(_, places)| !places.is_empty()) {
+            self.run_stream(run, &hits, places.clone(), rows, &mut newest, &mut seen)?;
         }
         self.scan.reader().count(|stats| {
-            stats.lines += lines;
-            stats.line_bytes += line_bytes;
-            stats.post_filter_lines += passed;
+            stats.lines += hits.searched.max(seen.lines);
+            stats.line_bytes += hits.searched_bytes.max(seen.line_bytes);
+            stats.post_filter_lines += seen.post_filter_lines;
         });
         Ok(newest)
+    }
+
+    /// Takes the rows of one stream in the order asked, until what follows is too far behind.
+    fn run_stream(
+        &self,
+        run: &PlannedRun,
+        hits: &Hits,
+        places: Range<usize>,
+        rows: &Rows,
+        newest: &mut Newest,
+        seen: &mut QueryStats,
+    ) -> Result<(), Error> {
+        let mut pipeline = self.pipeline.for_stream(&run.stream);
+        let stream_hash = run.stream.stable_hash();
+        let mut metadata = Metadata::new();
+        let timestamps = rows.timestamps()?;
+        for step in 0..places.len() {
+            if step % CHECK_ROWS == 0 {
+                self.scan.check()?;
+            }
+            let row = match self.direction {
+                Direction::Forward => hits.row(places.start + step),
+                Direction::Backward => hits.row(places.end - 1 - step),
+            };
+            let time = timestamps.get(row).copied().unwrap_or_default();
+            let rank = Rank::new(self.direction, time, stream_hash, [self.segment, self.block, row]);
+            // Rows come in order: what follows is further behind.
+            if [self.bar, newest.bar()].iter().flatten().any(|bar| *bar < rank) {
+                break;
+            }
+            let entry = rows.entry(row, &mut metadata)?;
+            seen.lines += 1;
+            seen.line_bytes += entry.line.len() as u64;
+            let Some(processed) = pipeline.process_filtered(entry) else { continue };
+            seen.post_filter_lines += 1;
+            let identity = identity(stream_hash, entry);
+            newest.offer(Found { rank, identity, entry: processed.to_log_entry() });
+        }
+        Ok(())
     }
 }
 

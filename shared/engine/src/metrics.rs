@@ -15,6 +15,7 @@ use crate::Error;
 use crate::columns::{self, Bulk};
 use crate::duplicates::{self, Masks};
 use crate::footers::OpenSegment;
+use crate::hits;
 use crate::needles;
 use crate::plan::{Plan, PlannedBlock, PlannedRun};
 use crate::prune::prune;
@@ -125,13 +126,10 @@ struct Work {
 
 impl Work {
     fn run(self, rows: &Rows, fold: &mut RangeFold) -> Result<(), Error> {
-        for run in &self.runs {
-            match self.bulk {
-                Some(bulk) => self.run_bulk(bulk, rows, run, fold)?,
-                None => self.run_rows(rows, run, fold)?,
-            }
+        match self.bulk {
+            Some(bulk) => self.runs.iter().try_for_each(|run| self.run_bulk(bulk, rows, run, fold)),
+            None => self.run_rows(rows, fold),
         }
-        Ok(())
     }
 
     /// Entries of the stream cannot be told apart: their times, or lengths, are all that counts.
@@ -139,18 +137,18 @@ impl Work {
         let mut sampler = self.sampler.for_stream(&run.stream);
         let any = EntryRef { timestamp_ns: run.min_ts, line: "", metadata: &[] };
         let Some(sample) = sampler.process(any)? else { return Ok(()) };
-        let chosen = rows.in_time(run.first_row, run.rows, self.range);
+        let chosen = rows.in_time(run, self.range)?;
         self.count(chosen.len(), 0, chosen.len());
         // The rows between those that are passed over.
         let mut from = chosen.start;
         let first_over = self.passed_over.partition_point(|row| *row < chosen.start);
         let over = self.passed_over.iter().skip(first_over).take_while(|row| **row < chosen.end);
         for to in over.copied().chain([chosen.end]) {
-            let times = rows.timestamps.get(from..to).unwrap_or_default();
+            let times = rows.timestamps()?.get(from..to).unwrap_or_default();
             match bulk {
                 Bulk::Rows => fold.add_counts(sample.series, times),
                 Bulk::Lengths => {
-                    let lengths = rows.lengths.get(from..to).unwrap_or_default();
+                    let lengths = rows.lengths()?.get(from..to).unwrap_or_default();
                     let lengths: Vec<f64> = lengths.iter().map(|length| f64::from(*length)).collect();
                     fold.add_values(sample.series, times, &lengths);
                 }
@@ -160,31 +158,30 @@ impl Work {
         Ok(())
     }
 
-    fn run_rows(&self, rows: &Rows, run: &PlannedRun, fold: &mut RangeFold) -> Result<(), Error> {
-        let mut sampler = self.sampler.for_stream(&run.stream);
+    fn run_rows(&self, rows: &Rows, fold: &mut RangeFold) -> Result<(), Error> {
+        let hits = hits::find(&self.runs, self.range, self.sampler.leading_line_filters(), rows)?;
+        let (mut lines, mut line_bytes, mut passed) = (0, 0, 0);
         let mut metadata = Metadata::new();
-        let chosen = rows.in_time(run.first_row, run.rows, self.range);
-        let (lines, mut line_bytes, mut passed) = (chosen.len(), 0, 0);
-        for (step, row) in chosen.enumerate() {
-            if step % CHECK_ROWS == CHECK_ROWS - 1 {
-                self.scan.check()?;
-            }
-            if self.passed_over.binary_search(&row).is_ok() {
-                continue;
-            }
-            let line = rows.line(row);
-            line_bytes += line.len();
-            // Most rows end here: their metadata is not even looked at.
-            if !self.sampler.leading_line_filters().iter().all(|filter| filter.matches(line)) {
-                continue;
-            }
-            let entry = rows.entry(row, &mut metadata);
-            if let Some(sample) = sampler.process_filtered(entry)? {
-                passed += 1;
-                fold.add(sample.series, entry.timestamp_ns, sample.value);
+        for (run, places) in self.runs.iter().zip(&hits.runs).filter(|(_, places)| !places.is_empty()) {
+            let mut sampler = self.sampler.for_stream(&run.stream);
+            for (step, place) in places.clone().enumerate() {
+                if step % CHECK_ROWS == 0 {
+                    self.scan.check()?;
+                }
+                let row = hits.row(place);
+                if self.passed_over.binary_search(&row).is_ok() {
+                    continue;
+                }
+                let entry = rows.entry(row, &mut metadata)?;
+                lines += 1;
+                line_bytes += entry.line.len();
+                if let Some(sample) = sampler.process_filtered(entry)? {
+                    passed += 1;
+                    fold.add(sample.series, entry.timestamp_ns, sample.value);
+                }
             }
         }
-        self.count(lines, line_bytes, passed);
+        self.count(lines.max(hits.searched as usize), line_bytes.max(hits.searched_bytes as usize), passed);
         Ok(())
     }
 

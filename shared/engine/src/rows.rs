@@ -1,13 +1,20 @@
-//! A block's columns, decoded: rows that borrow from them.
+//! A block's columns, decoded as they are needed: rows that borrow from them.
 //!
 //! In: a block and which columns are wanted. Out: entries, one after the other. A column that was not read is as if all
 //! its values were empty. Never trusts lengths that a stored column gives.
 
+use std::cell::OnceCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::EntryRef;
 use segment::{BlockMeta, ColumnKind, ColumnMeta, Dictionary};
+
+use crate::Error;
+use crate::footers::OpenSegment;
+use crate::plan::PlannedRun;
+use crate::reader::corrupt;
 
 /// The metadata of one row, borrowed from a block.
 pub(crate) type Metadata<'a> = Vec<(&'a str, &'a str)>;
@@ -54,78 +61,155 @@ impl Columns {
     }
 }
 
-/// Decoded columns.
-#[derive(Default)]
+/// The columns of a block, each decoded when it is first asked for: most rows end at their line, and then nothing else was
+/// worth the work.
 pub(crate) struct Rows {
-    /// Times, in nanoseconds since 1970.
-    pub(crate) timestamps: Vec<i64>,
-    /// Lengths of lines, if they were read.
-    pub(crate) lengths: Vec<u32>,
-    lines: String,
+    opened: Arc<OpenSegment>,
+    len: usize,
+    columns: Vec<(ColumnMeta, Bytes)>,
+    timestamps: OnceCell<Vec<i64>>,
+    lengths: OnceCell<Vec<u32>>,
+    lines: OnceCell<Lines>,
+    /// Sorted by name.
+    metadata: Vec<MetadataColumn>,
+}
+
+/// The values of one metadata name.
+struct MetadataColumn {
+    name: Arc<str>,
+    /// Which of the stored columns.
+    place: usize,
+    dictionary: OnceCell<Dictionary>,
+}
+
+/// The lines of a block, one behind the other.
+#[derive(Default)]
+pub(crate) struct Lines {
+    text: String,
     /// Where each line starts; one more than there are rows.
     offsets: Vec<usize>,
-    /// Sorted by name.
-    metadata: Vec<(String, Dictionary)>,
+}
+
+impl Lines {
+    fn new(text: String, lengths: &[u32]) -> Self {
+        let mut offsets = Vec::with_capacity(lengths.len() + 1);
+        let mut end = 0usize;
+        offsets.push(0);
+        offsets.extend(lengths.iter().map(|length| {
+            end = end.saturating_add(*length as usize);
+            end
+        }));
+        Lines { text, offsets }
+    }
+
+    /// A row's line.
+    pub(crate) fn get(&self, row: usize) -> &str {
+        let range = self.offsets.get(row).zip(self.offsets.get(row + 1));
+        range.and_then(|(from, to)| self.text.get(*from..*to)).unwrap_or_default()
+    }
+
+    /// The lines of some rows as one text.
+    pub(crate) fn text(&self, rows: &Range<usize>) -> &[u8] {
+        let range = self.offsets.get(rows.start).zip(self.offsets.get(rows.end));
+        range.and_then(|(from, to)| self.text.as_bytes().get(*from..*to)).unwrap_or_default()
+    }
+
+    /// Where the lines of some rows start, and where the last one ends.
+    pub(crate) fn offsets(&self, rows: &Range<usize>) -> &[usize] {
+        self.offsets.get(rows.start..rows.end.saturating_add(1)).unwrap_or_default()
+    }
 }
 
 impl Rows {
-    /// Decodes columns and their stored bytes.
-    pub(crate) fn decode(columns: &[(ColumnMeta, Bytes)]) -> Result<Self, segment::Error> {
-        let mut rows = Rows::default();
-        for (column, stored) in columns {
-            match &column.kind {
-                ColumnKind::Timestamps => rows.timestamps = segment::decode_timestamps(column, stored)?,
-                ColumnKind::LineLengths => rows.lengths = segment::decode_lengths(column, stored)?,
-                ColumnKind::Lines => rows.lines = segment::decode_lines(column, stored)?,
-                ColumnKind::Metadata(name) => {
-                    rows.metadata.push((name.to_string(), segment::decode_metadata(column, stored)?));
-                }
-                ColumnKind::Unknown(_) => {}
+    /// Over the stored columns of a block with `len` rows.
+    pub(crate) fn new(opened: Arc<OpenSegment>, len: u32, columns: Vec<(ColumnMeta, Bytes)>) -> Self {
+        let named = columns.iter().enumerate().filter_map(|(place, (column, _))| match &column.kind {
+            ColumnKind::Metadata(name) => {
+                Some(MetadataColumn { name: name.clone(), place, dictionary: OnceCell::new() })
             }
-        }
-        rows.metadata.sort_by(|a, b| a.0.cmp(&b.0));
-        if !rows.lines.is_empty() {
-            let mut end = 0usize;
-            rows.offsets.push(0);
-            rows.offsets.extend(rows.lengths.iter().map(|length| {
-                end = end.saturating_add(*length as usize);
-                end
-            }));
-        }
-        Ok(rows)
+            _ => None,
+        });
+        let mut metadata: Vec<MetadataColumn> = named.collect();
+        metadata.sort_by(|a, b| a.name.cmp(&b.name));
+        let (timestamps, lengths, lines) = Default::default();
+        Rows { opened, len: len as usize, columns, timestamps, lengths, lines, metadata }
     }
 
-    /// How many rows there are.
-    pub(crate) fn len(&self) -> usize {
-        self.timestamps.len()
+    /// The times, in nanoseconds since 1970.
+    pub(crate) fn timestamps(&self) -> Result<&[i64], Error> {
+        let decode = || self.decode(&ColumnKind::Timestamps, segment::decode_timestamps);
+        Ok(once(&self.timestamps, decode)?)
     }
 
-    /// The row's time.
-    pub(crate) fn time(&self, row: usize) -> i64 {
-        self.timestamps.get(row).copied().unwrap_or_default()
+    /// The lengths of the lines; none if they were not read.
+    pub(crate) fn lengths(&self) -> Result<&[u32], Error> {
+        Ok(once(&self.lengths, || self.decode(&ColumnKind::LineLengths, segment::decode_lengths))?)
     }
 
-    /// The row's line; empty if lines were not read.
-    pub(crate) fn line(&self, row: usize) -> &str {
-        let range = self.offsets.get(row).zip(self.offsets.get(row + 1));
-        range.and_then(|(from, to)| self.lines.get(*from..*to)).unwrap_or_default()
+    /// The lines; empty ones if they were not read.
+    pub(crate) fn lines(&self) -> Result<&Lines, Error> {
+        once(&self.lines, || {
+            let text = self.decode(&ColumnKind::Lines, segment::decode_lines)?;
+            Ok(if text.is_empty() { Lines::default() } else { Lines::new(text, self.lengths()?) })
+        })
+    }
+
+    /// The value of a column, or an empty one if it was not read.
+    fn decode<T: Default>(
+        &self,
+        kind: &ColumnKind,
+        decode: impl Fn(&ColumnMeta, &[u8]) -> Result<T, segment::Error>,
+    ) -> Result<T, Error> {
+        let Some((column, stored)) = self.columns.iter().find(|(column, _)| column.kind == *kind) else {
+            return Ok(T::default());
+        };
+        decode(column, stored).map_err(|why| corrupt(&self.opened.segment, &why))
+    }
+
+    fn dictionary<'a>(&'a self, column: &'a MetadataColumn) -> Result<&'a Dictionary, Error> {
+        once(&column.dictionary, || {
+            let Some((meta, stored)) = self.columns.get(column.place) else { return Ok(Dictionary::default()) };
+            segment::decode_metadata(meta, stored).map_err(|why| corrupt(&self.opened.segment, &why))
+        })
     }
 
     /// A row as an entry; `metadata` is scratch that the entry borrows.
-    pub(crate) fn entry<'a: 'm, 'm>(&'a self, row: usize, metadata: &'m mut Metadata<'a>) -> EntryRef<'m> {
+    pub(crate) fn entry<'a: 'm, 'm>(
+        &'a self,
+        row: usize,
+        metadata: &'m mut Metadata<'a>,
+    ) -> Result<EntryRef<'m>, Error> {
         metadata.clear();
-        metadata
-            .extend(self.metadata.iter().filter_map(|(name, dictionary)| Some((name.as_str(), dictionary.get(row)?))));
-        EntryRef { timestamp_ns: self.time(row), line: self.line(row), metadata }
+        for column in &self.metadata {
+            if let Some(value) = self.dictionary(column)?.get(row) {
+                metadata.push((&column.name, value));
+            }
+        }
+        let timestamp_ns = self.timestamps()?.get(row).copied().unwrap_or_default();
+        Ok(EntryRef { timestamp_ns, line: self.lines()?.get(row), metadata })
     }
 
     /// The rows of a run that lie in a time range. Rows of a run are in time order.
-    pub(crate) fn in_time(&self, first_row: u32, rows: u32, range: model::TimeRange) -> Range<usize> {
-        let end = (first_row as usize).saturating_add(rows as usize).min(self.len());
-        let first = (first_row as usize).min(end);
-        let times = self.timestamps.get(first..end).unwrap_or_default();
+    pub(crate) fn in_time(&self, run: &PlannedRun, range: model::TimeRange) -> Result<Range<usize>, Error> {
+        let end = (run.first_row as usize).saturating_add(run.rows as usize).min(self.len);
+        let first = (run.first_row as usize).min(end);
+        if range.contains(run.min_ts) && range.contains(run.max_ts) {
+            return Ok(first..end);
+        }
+        let times = self.timestamps()?.get(first..end).unwrap_or_default();
         let from = first + times.partition_point(|time| *time < range.start_ns());
         let to = first + times.partition_point(|time| *time < range.end_ns());
-        from..to
+        Ok(from..to)
+    }
+}
+
+/// What the cell holds, made if need be.
+fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {
+    match cell.get() {
+        Some(made) => Ok(made),
+        None => {
+            let made = make()?;
+            Ok(cell.get_or_init(|| made))
+        }
     }
 }

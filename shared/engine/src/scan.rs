@@ -69,15 +69,13 @@ impl Scan {
         columns: &Columns,
         work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (stored, permit) = self.fetch(&opened, index, columns).await?;
+        let (rows, stored, permit) = self.fetch(&opened, index, columns).await?;
         let turn = self.threads.clone().acquire_owned().await.map_err(|_| Error::Cancelled)?;
         let scan = self.clone();
         let task = tokio::task::spawn_blocking(move || {
             let _held = (turn, permit);
             scan.check()?;
-            let rows = Rows::decode(&stored).map_err(|why| corrupt(&opened.segment, &why))?;
-            drop(stored);
-            work(&rows)
+            work(&Rows::new(opened, rows, stored))
         });
         task.await.map_err(|failure| Error::Internal(format!("a scan ended early: {failure}")))?
     }
@@ -87,7 +85,7 @@ impl Scan {
         opened: &OpenSegment,
         index: usize,
         columns: &Columns,
-    ) -> Result<(Vec<(ColumnMeta, Bytes)>, OwnedSemaphorePermit), Error> {
+    ) -> Result<(u32, Vec<(ColumnMeta, Bytes)>, OwnedSemaphorePermit), Error> {
         let block = opened.footer.blocks().get(index).ok_or_else(|| corrupt(&opened.segment, &"a block is missing"))?;
         let wanted = columns.of(block);
         let row_bytes = (size_of::<i64>() + size_of::<u32>() + size_of::<usize>()) * block.rows as usize;
@@ -96,6 +94,6 @@ impl Scan {
         let permit = self.budget.block(bytes).await?;
         let ranges: Vec<_> = wanted.iter().map(|column| column.range.clone()).collect();
         let stored = self.reader.read(opened, &ranges).await?;
-        Ok((wanted.into_iter().cloned().zip(stored).collect(), permit))
+        Ok((block.rows, wanted.into_iter().cloned().zip(stored).collect(), permit))
     }
 }

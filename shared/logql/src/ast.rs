@@ -172,6 +172,22 @@ pub enum LabelFilter {
     Or(Box<LabelFilter>, Box<LabelFilter>),
 }
 
+impl LabelFilter {
+    /// The labels that the filter looks at, in written order.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            LabelFilter::String(matcher) => vec![&matcher.name],
+            LabelFilter::Number { name, .. }
+            | LabelFilter::Duration { name, .. }
+            | LabelFilter::Bytes { name, .. }
+            | LabelFilter::Ip { name, .. } => vec![name],
+            LabelFilter::And(left, right) | LabelFilter::Or(left, right) => {
+                [left, right].iter().flat_map(|filter| filter.names()).collect()
+            }
+        }
+    }
+}
+
 /// A comparison of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompareOp {

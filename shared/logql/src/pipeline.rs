@@ -164,7 +164,7 @@ fn add_needed_by_stages(needed: Needed, stages: &[ast::Stage]) -> Needed {
     let Needed::Only(mut names) = needed else { return Needed::All };
     for stage in stages {
         match stage {
-            ast::Stage::LabelFilter(filter) => filter_names(filter, &mut names),
+            ast::Stage::LabelFilter(filter) => names.extend(filter.names().into_iter().map(str::to_owned)),
             ast::Stage::LabelFormat(formats) => {
                 for format in formats {
                     match &format.source {
@@ -194,18 +194,4 @@ fn add_needed_by_stages(needed: Needed, stages: &[ast::Stage]) -> Needed {
 /// The labels that a template reads, if they are known. One that is wrong is told of when its stage is compiled.
 fn template_labels(text: &str) -> Option<Vec<String>> {
     Template::parse(text).ok()?.labels()
-}
-
-fn filter_names(filter: &ast::LabelFilter, names: &mut Vec<String>) {
-    match filter {
-        ast::LabelFilter::String(matcher) => names.push(matcher.name.clone()),
-        ast::LabelFilter::Number { name, .. }
-        | ast::LabelFilter::Duration { name, .. }
-        | ast::LabelFilter::Bytes { name, .. }
-        | ast::LabelFilter::Ip { name, .. } => names.push(name.clone()),
-        ast::LabelFilter::And(left, right) | ast::LabelFilter::Or(left, right) => {
-            filter_names(left, names);
-            filter_names(right, names);
-        }
-    }
 }

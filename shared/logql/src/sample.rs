@@ -104,31 +104,15 @@ fn needed_labels(leaf: &Leaf<'_>, unwrap: Option<&Unwrap>) -> Option<Vec<String>
     if let Some(unwrap) = unwrap {
         // An unwrap that is not grouped by anything keeps what it meets.
         needed.push(unwrap.label.clone());
-        unwrap.filters.iter().for_each(|filter| names_in(filter, &mut needed));
+        needed.extend(unwrap.filters.iter().flat_map(LabelFilter::names).map(str::to_owned));
     }
     Some(needed)
-}
-
-fn names_in(filter: &LabelFilter, names: &mut Vec<String>) {
-    match filter {
-        LabelFilter::String(matcher) => names.push(matcher.name.clone()),
-        LabelFilter::Number { name, .. }
-        | LabelFilter::Duration { name, .. }
-        | LabelFilter::Bytes { name, .. }
-        | LabelFilter::Ip { name, .. } => names.push(name.clone()),
-        LabelFilter::And(left, right) | LabelFilter::Or(left, right) => {
-            names_in(left, names);
-            names_in(right, names);
-        }
-    }
 }
 
 /// Whether a stage filters by the error label.
 fn filters_errors(stage: &Stage) -> bool {
     let Stage::LabelFilter(filter) = stage else { return false };
-    let mut names = Vec::new();
-    names_in(filter, &mut names);
-    names.iter().any(|name| name == ERROR)
+    filter.names().contains(&ERROR)
 }
 
 /// A sampler at work on one stream.
