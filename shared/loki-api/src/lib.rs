@@ -2,6 +2,7 @@
 //!
 //! Pure: bytes and text to nouns and back. No network, no clock, no environment; whoever calls passes `now`.
 
+pub mod aws;
 pub mod config;
 mod limits;
 pub mod otlp;
