@@ -15,9 +15,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::commit::CommitError;
 use crate::error::PushError;
+use crate::lz4;
 
 /// Bytes that one permit of the budget stands for.
 const PERMIT_BYTES: usize = 1 << 10;
+
+/// The largest window that zstd may ask for, as a power of two: 8 MiB, what RFC 9659 allows to a `Content-Encoding`.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub(crate) enum Encoding {
     Gzip,
     /// Deflate without a frame, as Go reads it.
     Deflate,
+    Zstd,
+    Lz4,
 }
 
 /// What all bodies that arrive at a time may hold.
@@ -93,6 +99,17 @@ impl Encoding {
         }
     }
 
+    /// Reads `Content-Encoding` of an OTLP request.
+    pub(crate) fn of_otlp(header: &str) -> Option<Self> {
+        match header {
+            "" | "identity" => Some(Encoding::Plain),
+            "gzip" => Some(Encoding::Gzip),
+            "zstd" => Some(Encoding::Zstd),
+            "lz4" => Some(Encoding::Lz4),
+            _ => None,
+        }
+    }
+
     /// Undoes the compression, up to `bytes_max`.
     pub(crate) fn decode(self, body: Bytes, bytes_max: u64) -> Result<Bytes, PushError> {
         match self {
@@ -102,6 +119,15 @@ impl Encoding {
             Encoding::Plain => Ok(body),
             Encoding::Gzip => inflate(MultiGzDecoder::new(&*body), bytes_max),
             Encoding::Deflate => inflate(DeflateDecoder::new(&*body), bytes_max),
+            // Loki's decoder says the same of a body that ends early.
+            Encoding::Lz4 if !lz4::is_whole(&body) => Err(PushError::Body("unexpected EOF".to_owned())),
+            Encoding::Lz4 => inflate(lz4_flex::frame::FrameDecoder::new(&*body), bytes_max),
+            Encoding::Zstd => {
+                let broken = |e: std::io::Error| PushError::Body(e.to_string());
+                let mut decoder = zstd::Decoder::with_buffer(&*body).map_err(broken)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(broken)?;
+                inflate(decoder, bytes_max)
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Accepts pushes, validates and enriches them, packs segments, commits them.
 //!
 //! In: HTTP requests in the formats of Loki and OpenTelemetry. Out: one object for each (tenant, day) of a group of pushes,
-//! and an answer once it is stored. The modules follow a push: config, push, body, accept (level, rates, refusal), batch,
+//! and an answer once it is stored. The modules follow a push: config, push, body (lz4), accept (level, rates, refusal), batch,
 //! commit, error, metrics.
 
 pub mod config;
@@ -9,6 +9,7 @@ pub mod config;
 mod push;
 
 mod body;
+mod lz4;
 
 mod accept;
 mod level;

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
-use loki_api::otlp::Logs;
+use loki_api::otlp::{Logs, Mapping};
 use loki_api::push::{self, PushRequest};
 use model::TenantId;
 use xxhash_rust::xxh3::xxh3_128;
@@ -121,9 +121,19 @@ impl Ingest {
                 let body = push::unsnap(&body, bytes_max)?;
                 self.judge_request(tenant, wire, &body, &push::decode_protobuf(&body)?)
             }
-            Format::OtlpJson => self.judge_request(tenant, wire, &body, &Logs::decode_json(&body)?.streams()?),
-            Format::OtlpProtobuf => self.judge_request(tenant, wire, &body, &Logs::decode_protobuf(&body)?.streams()?),
+            Format::OtlpJson => self.judge_otlp(tenant, wire, &body, Logs::decode_json(&body)?),
+            Format::OtlpProtobuf => self.judge_otlp(tenant, wire, &body, Logs::decode_protobuf(&body)?),
         }
+    }
+
+    fn judge_otlp(&self, tenant: &TenantId, wire: Wire, body: &[u8], logs: Logs) -> Result<Accepted, PushError> {
+        let limits = self.config.limits(tenant);
+        let mapping = Mapping {
+            config: &limits.otlp_config,
+            defaults: &self.config.distributor.otlp_config,
+            discover_service_name: &limits.discover_service_name,
+        };
+        self.judge_request(tenant, wire, body, &logs.map(&mapping).streams()?)
     }
 
     fn judge_request(
@@ -179,13 +189,10 @@ fn otlp_wire(headers: &HeaderMap) -> Result<Wire, PushError> {
         "application/x-protobuf" => Format::OtlpProtobuf,
         other => return Err(PushError::Header(format!("content type: {other} is not supported"))),
     };
-    let encoding = match header(headers, CONTENT_ENCODING) {
-        "" => Encoding::Plain,
-        "gzip" => Encoding::Gzip,
-        other => {
-            return Err(PushError::Header(format!("unsupported content encoding {other}: only gzip is supported")));
-        }
-    };
+    let encoding = header(headers, CONTENT_ENCODING);
+    let told =
+        || PushError::Header(format!("unsupported content encoding {encoding}: only gzip, lz4 and zstd are supported"));
+    let encoding = Encoding::of_otlp(encoding).ok_or_else(told)?;
     Ok(Wire { format, encoding, batch_id: batch_id(headers) })
 }
 

@@ -262,6 +262,83 @@ async fn bodies_beyond_the_limits() {
     assert_eq!(status.as_u16(), 413);
 }
 
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).expect("memory")
+}
+
+fn lz4(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fn otlp_json(line: &str) -> Vec<u8> {
+    let record = format!(r#"{{"timeUnixNano":"{NOW_NS}","body":{{"stringValue":"{line}"}}}}"#);
+    format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{record}]}}]}}]}}"#).into_bytes()
+}
+
+/// Every encoding of OTLP: the whole body is stored; a bomb ends at the limit, a body cut off or garbled is refused.
+#[tokio::test]
+async fn otlp_encodings() {
+    let world =
+        world("auth_enabled: false\ndistributor: {max_decompressed_size: 20KB}\nlimits_config: {max_line_size: 0}");
+    type Encode = fn(&[u8]) -> Vec<u8>;
+    for (name, encode) in [("gzip", gzip as Encode), ("zstd", zstd), ("lz4", lz4), ("", <[u8]>::to_vec)] {
+        let send = async |bytes: Vec<u8>| {
+            let headers = [JSON, ("Content-Encoding", name)];
+            let headers = if name.is_empty() { &headers[..1] } else { &headers };
+            world.send("/otlp/v1/logs", headers, bytes).await.0.as_u16()
+        };
+        let whole = encode(&otlp_json(&format!("sent as {name}")));
+        assert_eq!(send(whole.clone()).await, 204, "{name}");
+        assert_eq!(send(encode(&otlp_json(&"x".repeat(20_480)))).await, 413, "{name}");
+        for cut in 0..whole.len() {
+            assert_eq!(send(whole[..cut].to_vec()).await, 400, "{name} cut at {cut}");
+        }
+        assert_eq!(send(b"\x28\xb5\x2f\xfd garbled".to_vec()).await, 400, "{name}");
+    }
+    let lines: Vec<String> = world.rows("fake").await.into_iter().map(|row| row.2).collect();
+    assert_eq!(lines, ["sent as ", "sent as gzip", "sent as lz4", "sent as zstd"]);
+}
+
+/// A frame that asks for more memory than a sender may is refused before it gets any.
+#[tokio::test]
+async fn a_zstd_window_is_bounded() {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("memory");
+    encoder.window_log(27).expect("a window");
+    encoder.write_all(&otlp_json("wide")).expect("memory");
+    let bytes = encoder.finish().expect("memory");
+    let world = limits("");
+    let (status, text) = world.send("/otlp/v1/logs", &[JSON, ("Content-Encoding", "zstd")], bytes).await;
+    assert_eq!((status.as_u16(), text.contains("too much memory")), (400, true), "{text}");
+}
+
+#[tokio::test]
+async fn otlp_config_of_a_tenant() {
+    let world = world(
+        "
+auth_enabled: false
+distributor: {otlp_config: {default_resource_attributes_as_index_labels: [team]}}
+limits_config:
+  otlp_config:
+    resource_attributes: {attributes_config: [{action: drop, regex: secret.*}]}
+    severity_text_as_label: true",
+    );
+    let attribute = |name: &str| format!(r#"{{"key":"{name}","value":{{"stringValue":"v"}}}}"#);
+    let body = format!(
+        r#"{{"resourceLogs":[{{"resource":{{"attributes":[{},{},{}]}},"scopeLogs":[{{"logRecords":[
+            {{"timeUnixNano":"{NOW_NS}","severityText":"WARN","body":{{"stringValue":"x"}}}}]}}]}}]}}"#,
+        attribute("team"),
+        attribute("secret.key"),
+        attribute("service.name")
+    );
+    assert_eq!(world.send("/otlp/v1/logs", &[JSON], body).await.0.as_u16(), 204);
+    let rows = world.rows("fake").await;
+    let (labels, metadata) = (rows[0].0.to_string(), rows[0].3.to_string());
+    assert_eq!(labels, r#"{service_name="unknown_service", severity_text="WARN", team="v"}"#);
+    assert_eq!(metadata, r#"{detected_level="warn", service_name="v", severity_text="WARN"}"#);
+}
+
 #[tokio::test]
 async fn otlp_errors_are_statuses() {
     let world = limits("");
@@ -276,7 +353,9 @@ async fn otlp_errors_are_statuses() {
         "{text:?}"
     );
     assert_eq!(send(&[JSON], b"{}").await.0, 422);
-    assert_eq!(send(&[JSON, ("Content-Encoding", "br")], b"{}").await.0, 400);
+    let (status, text) = send(&[JSON, ("Content-Encoding", "br")], b"{}").await;
+    assert_eq!(status, 400);
+    assert!(text.ends_with("unsupported content encoding br: only gzip, lz4 and zstd are supported"), "{text:?}");
     assert_eq!(send(&[("Content-Type", "application/x-protobuf")], b"\xff").await.0, 400);
 }
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use loki_api::otlp::Logs;
+use loki_api::otlp::{Logs, Mapping, OtlpConfig, OtlpDefaults};
 use loki_api::push::{
     PushRequest, decode_json, decode_legacy_json, decode_protobuf, encode_protobuf, parse_labels, unsnap,
 };
@@ -18,8 +18,8 @@ fuzz_target!(|input: &[u8]| {
         1 => drop(decode_legacy_json(body).map(|request| decoded(&request))),
         2 => drop(decode_protobuf(body).map(|request| decoded(&request))),
         3 => drop(unsnap(body, BODY_BYTES_MAX).map(|body| decode_protobuf(&body).map(|request| decoded(&request)))),
-        4 => drop(Logs::decode_json(body).map(|logs| logs.streams().map(|request| decoded(&request)))),
-        5 => drop(Logs::decode_protobuf(body).map(|logs| logs.streams().map(|request| decoded(&request)))),
+        4 => drop(Logs::decode_json(body).map(mapped)),
+        5 => drop(Logs::decode_protobuf(body).map(mapped)),
         _ => {
             if let Ok(parsed) = parse_labels(&String::from_utf8_lossy(body)) {
                 let again = parse_labels(&parsed.labels.to_string()).expect("printed labels parse");
@@ -28,6 +28,12 @@ fuzz_target!(|input: &[u8]| {
         }
     }
 });
+
+fn mapped(logs: Logs) {
+    let (config, defaults) = (OtlpConfig::default(), OtlpDefaults::default());
+    let mapping = Mapping { config: &config, defaults: &defaults, discover_service_name: &[] };
+    drop(logs.map(&mapping).streams().map(|request| decoded(&request)));
+}
 
 fn decoded(request: &PushRequest<'_>) {
     let streams = owned(request);

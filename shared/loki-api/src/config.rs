@@ -13,6 +13,7 @@ use serde_yaml_ng::{Mapping, Value};
 
 pub use crate::limits::{Limits, StreamRetention};
 use crate::limits::{duration, size};
+use crate::otlp::OtlpDefaults;
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +70,8 @@ pub struct Distributor {
     /// Bytes of a push body once decompressed.
     #[serde(with = "size")]
     pub max_decompressed_size: u64,
+    /// Which resource attributes of OpenTelemetry are labels unless a tenant wants it otherwise.
+    pub otlp_config: OtlpDefaults,
 }
 
 /// The `logbarn` block: what a store without servers needs to know.
@@ -126,7 +129,11 @@ impl Default for Server {
 impl Default for Distributor {
     fn default() -> Self {
         // Loki allows 5000 MB once decompressed. One push must not cost a process that much memory.
-        Distributor { max_recv_msg_size: 100 << 20, max_decompressed_size: 256 << 20 }
+        Distributor {
+            max_recv_msg_size: 100 << 20,
+            max_decompressed_size: 256 << 20,
+            otlp_config: OtlpDefaults::default(),
+        }
     }
 }
 
@@ -323,7 +330,6 @@ const DISTRIBUTOR_WITHOUT_EFFECT: &[&str] = &[
     "ring",
     "rate_store",
     "write_failures_logging",
-    "otlp_config",
     "kafka_*",
     "ingester_writes_enabled",
     "tenant_topic",
@@ -353,7 +359,6 @@ const LIMITS_WITHOUT_EFFECT: &[&str] = &[
     "max_query_capacity",
     "max_stats_cache_freshness",
     "metric_aggregation_*",
-    "otlp_config",
     "pattern_*",
     "per_tenant_override_*",
     "per_user_override_*",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::otlp::OtlpConfig;
 use crate::units;
 
 /// Limits of one tenant. The fields have Loki's names; <https://grafana.com/docs/loki/latest/configure/#limits_config>
@@ -72,6 +73,8 @@ pub struct Limits {
     pub block_ingestion_until: String,
     /// Status of refused pushes; 200 drops them silently.
     pub block_ingestion_status_code: u16,
+    /// What becomes of OpenTelemetry's attributes.
+    pub otlp_config: OtlpConfig,
 
     // Query.
     /// The largest `limit` of a log query; 0 is no limit.
@@ -206,6 +209,7 @@ impl Default for Limits {
             enforced_labels: Vec::new(),
             block_ingestion_until: String::new(),
             block_ingestion_status_code: 260,
+            otlp_config: OtlpConfig::default(),
             max_entries_limit_per_query: 5000,
             max_query_series: 500,
             max_query_length: 721 * HOUR,

@@ -1,40 +1,31 @@
 //! OpenTelemetry's logs over HTTP, mapped to streams as Loki maps them.
 //!
 //! In: a decompressed body, protobuf or JSON. Out: `Logs`, whose resources, scopes and records are already flat names and
-//! values, and from it a `PushRequest` that borrows: a few resource attributes become stream labels, everything else
-//! becomes structured metadata. Records are unfolded one by one, so that a body cannot grow far beyond its own size.
+//! values; with a `Mapping` they become `MappedLogs`, and from those a `PushRequest` borrows: a few attributes become stream
+//! labels, some nothing, everything else structured metadata. Records are unfolded one by one, so that a body cannot grow
+//! far beyond its own size.
 
+mod attributes;
 mod message;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::mem::take;
 
+use model::Labels;
 use prost::Message as _;
 
 use crate::push::{Budget, Field, fields};
 use crate::push::{DecodeError, PushEntry, PushRequest, PushStream};
+pub use attributes::{
+    Action, AttributeRule, INDEX_ATTRIBUTES, Mapping, NameRegex, OtlpConfig, OtlpDefaults, ResourceAttributes,
+};
 use message::{AnyValue, KeyValue};
 
-/// Resource attributes that become stream labels, as in Loki's default `otlp_config`.
-const INDEX_ATTRIBUTES: [&str; 18] = [
-    "service.name",
-    "service.namespace",
-    "service.instance.id",
-    "deployment.environment",
-    "deployment.environment.name",
-    "cloud.region",
-    "cloud.availability_zone",
-    "k8s.cluster.name",
-    "k8s.namespace.name",
-    "k8s.pod.name",
-    "k8s.container.name",
-    "container.name",
-    "k8s.replicaset.name",
-    "k8s.deployment.name",
-    "k8s.statefulset.name",
-    "k8s.daemonset.name",
-    "k8s.cronjob.name",
-    "k8s.job.name",
-];
+/// The resource attribute that names a service.
+const SERVICE_ATTRIBUTE: &str = "service.name";
+const SERVICE_LABEL: &str = "service_name";
+const SEVERITY_TEXT: &str = "severity_text";
 
 type Pairs = Vec<(String, String)>;
 
@@ -44,16 +35,22 @@ pub struct Logs {
     resources: Vec<Resource>,
 }
 
+/// Logs of which every attribute has found its place.
+#[derive(Debug, Default)]
+pub struct MappedLogs(Logs);
+
+/// Holds `attributes` as sent until it is mapped; then those that are labels are in `labels`, and dropped ones are gone.
 #[derive(Debug, Default)]
 struct Resource {
+    attributes: Vec<Attribute>,
     labels: Pairs,
-    metadata: Pairs,
     scopes: Vec<Scope>,
 }
 
 #[derive(Debug, Default)]
 struct Scope {
-    metadata: Pairs,
+    attributes: Vec<Attribute>,
+    fields: Pairs,
     records: Vec<Record>,
 }
 
@@ -61,7 +58,19 @@ struct Scope {
 struct Record {
     timestamp_ns: Option<i64>,
     line: String,
-    metadata: Pairs,
+    attributes: Vec<Attribute>,
+    labels: Pairs,
+    fields: Pairs,
+}
+
+/// A leaf of an attribute.
+#[derive(Debug)]
+struct Attribute {
+    /// The keys down to the leaf, joined by `_`; once mapped, as a label name.
+    name: String,
+    /// How much of the name is the attribute's own key, which decides what becomes of it.
+    key_bytes: usize,
+    value: String,
 }
 
 impl Logs {
@@ -89,33 +98,115 @@ impl Logs {
         Ok(Logs { resources: request.resource_logs })
     }
 
-    /// The streams that these logs are: one a resource.
+    /// Gives every attribute its place.
+    pub fn map(mut self, mapping: &Mapping<'_>) -> MappedLogs {
+        for resource in &mut self.resources {
+            let named = resource.attributes.iter().any(|a| a.name == SERVICE_ATTRIBUTE && !a.value.is_empty());
+            resource.labels = place(&mut resource.attributes, |name| mapping.resource(name));
+            // In the order of the attributes, unlike the service of other formats.
+            let service = resource.labels.iter().find(|(name, _)| mapping.discover_service_name.contains(name));
+            if let Some((_, service)) = service.filter(|_| !named) {
+                let service = service.clone();
+                resource.labels.push((SERVICE_LABEL.to_owned(), service));
+            }
+            for scope in &mut resource.scopes {
+                place(&mut scope.attributes, |name| mapping.scope(name));
+                for record in &mut scope.records {
+                    record.labels = place(&mut record.attributes, |name| mapping.record(name));
+                    let severity = record.fields.iter().find(|(name, _)| name == SEVERITY_TEXT);
+                    if let Some(severity) = severity.filter(|_| mapping.config.severity_text_as_label) {
+                        record.labels.push(severity.clone());
+                    }
+                }
+            }
+        }
+        MappedLogs(self)
+    }
+}
+
+impl MappedLogs {
+    /// The streams that these logs are: one a resource, and others for records with labels of their own.
     pub fn streams(&self) -> Result<PushRequest<'_>, DecodeError> {
         let mut budget = Budget::new();
         let mut request = PushRequest::default();
-        for resource in &self.resources {
-            let labels = resource.labels.iter().filter(|(_, value)| !value.is_empty());
-            let labels = labels.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let mut stream = PushStream { labels, ..PushStream::default() };
+        let mut scopes = self.0.resources.iter().flat_map(|resource| &resource.scopes);
+        if scopes.all(|scope| scope.records.is_empty()) {
+            return Ok(request);
+        }
+        for resource in &self.0.resources {
+            let labels = labels(&resource.labels);
+            let own = request.streams.len();
+            request.streams.push(PushStream { labels: labels.clone(), ..PushStream::default() });
+            let mut others: HashMap<&Pairs, usize> = HashMap::new();
             for scope in &resource.scopes {
                 for record in &scope.records {
                     budget.take()?;
-                    let start = stream.metadata.len();
-                    for (name, value) in record.metadata.iter().chain(&resource.metadata).chain(&scope.metadata) {
-                        budget.take()?;
-                        stream.metadata.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+                    let stream = match record.labels.is_empty() {
+                        true => own,
+                        false => *others.entry(&record.labels).or_insert_with(|| {
+                            let all = labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned()));
+                            let labels = self::labels(&all.chain(record.labels.iter().cloned()).collect());
+                            request.streams.push(PushStream { labels, ..PushStream::default() });
+                            request.streams.len() - 1
+                        }),
+                    };
+                    if let Some(stream) = request.streams.get_mut(stream) {
+                        record.add_to(stream, resource, scope, &mut budget)?;
                     }
-                    stream.entries.push(PushEntry {
-                        timestamp_ns: record.timestamp_ns,
-                        line: Cow::Borrowed(&record.line),
-                        metadata: start..stream.metadata.len(),
-                    });
                 }
             }
-            request.streams.push(stream);
         }
         Ok(request)
     }
+}
+
+impl Record {
+    /// Adds this record, with what its resource and its scope say, to a stream.
+    fn add_to<'a>(
+        &'a self,
+        stream: &mut PushStream<'a>,
+        resource: &'a Resource,
+        scope: &'a Scope,
+        budget: &mut Budget,
+    ) -> Result<(), DecodeError> {
+        let start = stream.metadata.len();
+        let attribute = |a: &'a Attribute| (a.name.as_str(), a.value.as_str());
+        let pair = |(name, value): &'a (String, String)| (name.as_str(), value.as_str());
+        let own = self.attributes.iter().map(attribute).chain(self.fields.iter().map(pair));
+        let shared = resource.attributes.iter().chain(&scope.attributes).map(attribute);
+        for (name, value) in own.chain(shared).chain(scope.fields.iter().map(pair)) {
+            budget.take()?;
+            stream.metadata.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+        }
+        stream.entries.push(PushEntry {
+            timestamp_ns: self.timestamp_ns,
+            line: Cow::Borrowed(&self.line),
+            metadata: start..stream.metadata.len(),
+        });
+        Ok(())
+    }
+}
+
+/// Takes out what is dropped or becomes a label; the rest gets names that queries can use.
+fn place(attributes: &mut Vec<Attribute>, action: impl Fn(&str) -> Action) -> Pairs {
+    let mut labels = Pairs::new();
+    attributes.retain_mut(|attribute| {
+        let action = action(attribute.name.get(..attribute.key_bytes).unwrap_or_default());
+        if let Cow::Owned(name) = label_name(&attribute.name) {
+            attribute.name = name;
+        }
+        if action == Action::IndexLabel {
+            labels.push((take(&mut attribute.name), take(&mut attribute.value)));
+        }
+        action == Action::StructuredMetadata
+    });
+    labels
+}
+
+/// A label set; empty names and values are none.
+fn labels(pairs: &Pairs) -> Labels {
+    let pairs = pairs.iter().filter(|(name, value)| !name.is_empty() && !value.is_empty());
+    pairs.map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// The body of an error: `google.rpc.Status` with nothing but its message.
@@ -130,7 +221,7 @@ fn resource(body: &[u8], budget: &mut Budget) -> Result<Resource, DecodeError> {
         match number {
             1 => {
                 let resource = decode::<message::Resource>(&field)?;
-                (out.labels, out.metadata) = resource_pairs(resource);
+                out.attributes = flat(resource.attributes);
             }
             2 => out.scopes.push(scope(field.bytes()?, budget)?),
             _ => {}
@@ -145,7 +236,7 @@ fn scope(body: &[u8], budget: &mut Budget) -> Result<Scope, DecodeError> {
     budget.take()?;
     fields(body, |number, field| {
         match number {
-            1 => out.metadata = scope_pairs(decode(&field)?),
+            1 => (out.attributes, out.fields) = scope_pairs(decode(&field)?),
             2 => {
                 budget.take()?;
                 out.records.push(decode::<message::LogRecord>(&field)?.into());
@@ -161,65 +252,58 @@ fn decode<M: prost::Message + Default>(field: &Field<'_>) -> Result<M, DecodeErr
     M::decode(field.bytes()?).map_err(|e| DecodeError::Protobuf(e.to_string()))
 }
 
-/// Stream labels and structured metadata of a resource.
-fn resource_pairs(resource: message::Resource) -> (Pairs, Pairs) {
-    let (mut labels, mut metadata) = (Pairs::new(), Pairs::new());
-    for attribute in resource.attributes {
-        if INDEX_ATTRIBUTES.contains(&attribute.key.as_str()) {
-            labels.push((label_name(&attribute.key).into_owned(), attribute.value.unwrap_or_default().to_text()));
-        } else {
-            flatten("", attribute, &mut metadata);
-        }
-    }
-    (labels, metadata)
-}
-
-fn scope_pairs(scope: message::Scope) -> Pairs {
+/// A scope's attributes, and what else it says.
+fn scope_pairs(scope: message::Scope) -> (Vec<Attribute>, Pairs) {
     let mut pairs = Pairs::new();
-    for attribute in scope.attributes {
-        flatten("", attribute, &mut pairs);
-    }
     push_some(&mut pairs, "scope_name", scope.name);
     push_some(&mut pairs, "scope_version", scope.version);
     push_number(&mut pairs, "scope_dropped_attributes_count", scope.dropped_attributes_count);
-    pairs
+    (flat(scope.attributes), pairs)
 }
 
 impl From<message::LogRecord> for Record {
     fn from(record: message::LogRecord) -> Self {
-        let mut metadata = Pairs::new();
-        for attribute in record.attributes {
-            flatten("", attribute, &mut metadata);
-        }
+        let mut fields = Pairs::new();
         if record.time_unix_nano != 0 && record.observed_time_unix_nano != 0 {
-            metadata.push(("observed_timestamp".to_owned(), record.observed_time_unix_nano.to_string()));
+            fields.push(("observed_timestamp".to_owned(), record.observed_time_unix_nano.to_string()));
         }
-        push_number(&mut metadata, "severity_number", record.severity_number);
-        push_some(&mut metadata, "severity_text", record.severity_text);
-        push_number(&mut metadata, "dropped_attributes_count", record.dropped_attributes_count);
-        push_number(&mut metadata, "flags", record.flags);
-        push_some(&mut metadata, "trace_id", hex(&record.trace_id));
-        push_some(&mut metadata, "span_id", hex(&record.span_id));
-        push_some(&mut metadata, "event_name", record.event_name);
+        push_number(&mut fields, "severity_number", record.severity_number);
+        push_some(&mut fields, SEVERITY_TEXT, record.severity_text);
+        push_number(&mut fields, "dropped_attributes_count", record.dropped_attributes_count);
+        push_number(&mut fields, "flags", record.flags);
+        push_some(&mut fields, "trace_id", hex(&record.trace_id));
+        push_some(&mut fields, "span_id", hex(&record.span_id));
+        push_some(&mut fields, "event_name", record.event_name);
         let time = [record.time_unix_nano, record.observed_time_unix_nano].into_iter().find(|time| *time != 0);
         Record {
             timestamp_ns: time.map(|time| i64::try_from(time).unwrap_or(i64::MAX)),
             line: record.body.unwrap_or_default().to_text(),
-            metadata,
+            attributes: flat(record.attributes),
+            labels: Pairs::new(),
+            fields,
         }
     }
 }
 
-/// An attribute as pairs: maps become one pair a leaf, their keys joined by `_`.
-fn flatten(prefix: &str, attribute: KeyValue, pairs: &mut Pairs) {
-    let name = if prefix.is_empty() { attribute.key } else { format!("{prefix}_{}", attribute.key) };
-    match attribute.value.unwrap_or_default() {
+/// Attributes, one a leaf.
+fn flat(attributes: Vec<KeyValue>) -> Vec<Attribute> {
+    let mut leaves = Vec::with_capacity(attributes.len());
+    for attribute in attributes {
+        let key_bytes = attribute.key.len();
+        flatten(attribute.key, key_bytes, attribute.value.unwrap_or_default(), &mut leaves);
+    }
+    leaves
+}
+
+/// A map becomes one leaf a value, their keys joined by `_`.
+fn flatten(name: String, key_bytes: usize, value: AnyValue, leaves: &mut Vec<Attribute>) {
+    match value {
         AnyValue { value: Some(message::Value::Map(map)) } => {
             for inner in map.values {
-                flatten(&name, inner, pairs);
+                flatten(format!("{name}_{}", inner.key), key_bytes, inner.value.unwrap_or_default(), leaves);
             }
         }
-        value => pairs.push((label_name(&name).into_owned(), value.to_text())),
+        value => leaves.push(Attribute { name, key_bytes, value: value.to_text() }),
     }
 }
 
@@ -265,7 +349,10 @@ mod tests {
     use super::*;
 
     /// Streams as text: labels, then each entry's time, line and metadata.
-    fn print(logs: &Logs) -> String {
+    fn print(logs: Logs, config: &str) -> String {
+        let (config, defaults) = (serde_yaml_ng::from_str(config).expect("a configuration"), OtlpDefaults::default());
+        let discover = ["k8s_job_name".to_owned(), "container_name".to_owned()];
+        let logs = logs.map(&Mapping { config: &config, defaults: &defaults, discover_service_name: &discover });
         let mut out = String::new();
         for stream in logs.streams().expect("few").streams {
             out += &format!("{}\n", stream.labels);
@@ -295,7 +382,37 @@ mod tests {
   None AQI= | host_name=h1 s=true scope_name=lib
   None  | host_name=h1 s=true scope_name=lib
 "#;
-        assert_eq!(print(&Logs::decode_json(BODY.as_bytes()).expect("decodes")), want);
+        assert_eq!(print(Logs::decode_json(BODY.as_bytes()).expect("decodes"), "{}"), want);
+    }
+
+    #[test]
+    fn a_tenant_may_want_it_otherwise() {
+        let config = "
+resource_attributes: {ignore_defaults: true, attributes_config: [{action: index_label, regex: host.*}]}
+scope_attributes: [{action: drop, attributes: [s]}]
+log_attributes: [{action: drop, attributes: [list]}, {action: index_label, attributes: [a]}]
+severity_text_as_label: true";
+        let want = r#"{host_name="h1"}
+  Some(7) {"m":"t","n":3} | service_name=api scope_name=lib
+  None AQI= | service_name=api scope_name=lib
+  None  | service_name=api scope_name=lib
+{a_b_c="1.5", host_name="h1", severity_text="ERROR"}
+  Some(5) failed | observed_timestamp=6 severity_number=17 severity_text=ERROR flags=1 trace_id=0aff service_name=api scope_name=lib
+"#;
+        assert_eq!(print(Logs::decode_json(BODY.as_bytes()).expect("decodes"), config), want);
+    }
+
+    #[test]
+    fn the_first_label_that_may_names_the_service() {
+        let attribute = |key: &str| format!(r#"{{"key":"{key}","value":{{"stringValue":"{key}"}}}}"#);
+        let body = format!(
+            r#"{{"resourceLogs":[{{"resource":{{"attributes":[{},{}]}},"scopeLogs":[{{"logRecords":[{{}}]}}]}},{{"scopeLogs":[{{}}]}}]}}"#,
+            attribute("container.name"),
+            attribute("k8s.job.name")
+        );
+        let want = "{container_name=\"container.name\", k8s_job_name=\"k8s.job.name\", service_name=\"container.name\"}\n  None  | \n{}\n";
+        assert_eq!(print(Logs::decode_json(body.as_bytes()).expect("decodes"), "{}"), want);
+        assert_eq!(print(Logs::decode_json(br#"{"resourceLogs":[{"scopeLogs":[{}]}]}"#).expect("decodes"), "{}"), "");
     }
 
     #[test]
@@ -320,7 +437,7 @@ mod tests {
         put(&mut resource_logs, 1, &resource.encode_to_vec());
         put(&mut body, 1, &resource_logs);
         let want = "{k8s_pod_name=\"p\"}\n  Some(5) hi | k=v severity_number=9 span_id=01ab x_y=z\n";
-        assert_eq!(print(&Logs::decode_protobuf(&body).expect("decodes")), want);
+        assert_eq!(print(Logs::decode_protobuf(&body).expect("decodes"), "{}"), want);
         for cut in 0..body.len() {
             let _ = Logs::decode_protobuf(&body[..cut]);
         }

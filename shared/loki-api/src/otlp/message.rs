@@ -176,15 +176,16 @@ struct JsonScopeLogs {
 impl<'de> Deserialize<'de> for FlatResource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let logs = JsonResourceLogs::deserialize(deserializer)?;
-        let (labels, metadata) = super::resource_pairs(logs.resource);
-        Ok(FlatResource { labels, metadata, scopes: logs.scope_logs })
+        let attributes = super::flat(logs.resource.attributes);
+        Ok(FlatResource { attributes, labels: Vec::new(), scopes: logs.scope_logs })
     }
 }
 
 impl<'de> Deserialize<'de> for FlatScope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let logs = JsonScopeLogs::deserialize(deserializer)?;
-        Ok(FlatScope { metadata: super::scope_pairs(logs.scope), records: logs.log_records })
+        let (attributes, fields) = super::scope_pairs(logs.scope);
+        Ok(FlatScope { attributes, fields, records: logs.log_records })
     }
 }
 
