@@ -90,7 +90,7 @@ fn read_rows(bytes: &[u8], rows: &mut Vec<Row>) {
         let (times, lengths, lines) = (ColumnKind::Timestamps, ColumnKind::LineLengths, ColumnKind::Lines);
         let times = segment::decode_timestamps(column(&times), stored(column(&times))).expect("times");
         let lengths = segment::decode_lengths(column(&lengths), stored(column(&lengths))).expect("lengths");
-        let lines = segment::decode_lines(column(&lines), stored(column(&lines))).expect("lines");
+        let lines = segment::decode_lines(column(&lines), stored(column(&lines)), &times).expect("lines");
         let metadata: Vec<(&str, segment::Dictionary)> = block
             .columns
             .iter()

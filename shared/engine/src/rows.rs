@@ -149,7 +149,9 @@ impl Rows {
     /// The lines; empty ones if they were not read.
     pub(crate) fn lines(&self) -> Result<&Lines, Error> {
         once(&self.lines, || {
-            let text = self.decode(&ColumnKind::Lines, segment::decode_lines)?;
+            let timestamps = self.timestamps()?;
+            let text =
+                self.decode(&ColumnKind::Lines, |column, stored| segment::decode_lines(column, stored, timestamps))?;
             Ok(if text.is_empty() { Lines::default() } else { Lines::new(text, self.lengths()?) })
         })
     }

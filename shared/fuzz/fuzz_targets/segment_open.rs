@@ -69,8 +69,10 @@ fn read(bytes: &[u8]) {
     };
     let _ = footer.decode_counts(at(&footer.counts_range()));
     for block in footer.blocks() {
+        let timestamps = block.column(&ColumnKind::Timestamps);
+        let timestamps = timestamps.and_then(|column| decode_timestamps(column, at(&column.range)).ok()).unwrap_or_default();
         for column in &block.columns {
-            decode(column, at(&column.range));
+            decode(column, at(&column.range), &timestamps);
         }
         let _ = Filter::decode(&block.filter, at(&block.filter.range)).map(|filter| filter.contains(Key::token("x")));
     }
@@ -108,18 +110,18 @@ fn made_up(u: &mut Unstructured<'_>) -> Result<()> {
     };
     let checksum = (xxh3_64(&stored) & 0xffff_ffff) as u32;
     let range = 0..stored.len() as u64;
-    decode(&ColumnMeta { kind, range: range.clone(), raw_len, codec, encoding, checksum, rows, values }, &stored);
+    decode(&ColumnMeta { kind, range: range.clone(), raw_len, codec, encoding, checksum, rows, values }, &stored, &vec![0; rows.min(BLOCK_ROWS_MAX) as usize]);
     let _ = Filter::decode(&FilterMeta { range, hashes: values, checksum }, &stored)
         .map(|filter| filter.contains(Key::token("x")));
     Ok(())
 }
 
 /// Decodes a column as what it is; as many rows come out as were promised.
-fn decode(column: &ColumnMeta, stored: &[u8]) {
+fn decode(column: &ColumnMeta, stored: &[u8], timestamps: &[i64]) {
     let rows = match column.kind {
         ColumnKind::Timestamps => decode_timestamps(column, stored).map(|times| times.len()),
         ColumnKind::LineLengths => decode_lengths(column, stored).map(|lengths| lengths.len()),
-        ColumnKind::Lines => decode_lines(column, stored).map(|_| column.rows as usize),
+        ColumnKind::Lines => decode_lines(column, stored, timestamps).map(|_| column.rows as usize),
         ColumnKind::Metadata(_) => decode_metadata(column, stored).map(|dictionary| {
             for row in 0..column.rows as usize + 1 {
                 dictionary.get(row);

@@ -57,7 +57,9 @@ fn pack(criterion: &mut Criterion) {
     group.bench_function("decode all lines", |bencher| {
         bencher.iter(|| {
             let columns = footer.blocks().iter().filter_map(|block| block.column(&ColumnKind::Lines));
-            columns.map(|column| decode_lines(column, at(&column.range)).expect("fresh bytes").len()).sum::<usize>()
+            columns
+                .map(|column| decode_lines(column, at(&column.range), &[]).expect("fresh bytes").len())
+                .sum::<usize>()
         })
     });
     group.bench_function("ask the segment's filter", |bencher| {

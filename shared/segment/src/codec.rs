@@ -86,24 +86,42 @@ pub(crate) fn unpack(
     raw_len: u64,
     limit: u64,
 ) -> Result<Vec<u8>, Error> {
+    let mut raw = Vec::new();
+    unpack_into(part, codec, stored, raw_len, limit, &mut raw)?;
+    Ok(raw)
+}
+
+/// [`unpack`] into memory that is used again.
+pub(crate) fn unpack_into(
+    part: &'static str,
+    codec: Codec,
+    stored: &[u8],
+    raw_len: u64,
+    limit: u64,
+    raw: &mut Vec<u8>,
+) -> Result<(), Error> {
+    raw.clear();
     if raw_len > limit {
         return Err(Error::Limit { part, value: raw_len, limit });
     }
     let mismatch = Error::Malformed { part, why: "its length is not the promised one" };
     match codec {
-        Codec::Raw if stored.len() as u64 == raw_len => Ok(stored.to_vec()),
-        Codec::Raw => Err(mismatch),
+        Codec::Raw if stored.len() as u64 == raw_len => raw.extend_from_slice(stored),
+        Codec::Raw => return Err(mismatch),
         Codec::Zstd => {
             // The frame's own word is compared before a byte is allocated.
             if get_frame_content_size(stored).ok().flatten() != Some(raw_len) {
                 return Err(mismatch);
             }
-            let capacity = usize::try_from(raw_len).map_err(|_| Error::Limit { part, value: raw_len, limit })?;
-            let raw = decompress(stored, capacity).map_err(|error| Error::Zstd { part, why: error.to_string() })?;
-            if raw.len() as u64 == raw_len { Ok(raw) } else { Err(mismatch) }
+            raw.reserve_exact(usize::try_from(raw_len).map_err(|_| Error::Limit { part, value: raw_len, limit })?);
+            decompress(stored, raw).map_err(|error| Error::Zstd { part, why: error.to_string() })?;
+            if raw.len() as u64 != raw_len {
+                return Err(mismatch);
+            }
         }
-        Codec::Unknown(number) => Err(Error::Unknown { part, what: "codec", value: number.into() }),
+        Codec::Unknown(number) => return Err(Error::Unknown { part, what: "codec", value: number.into() }),
     }
+    Ok(())
 }
 
 thread_local! {
@@ -111,12 +129,13 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-fn decompress(stored: &[u8], capacity: usize) -> io::Result<Vec<u8>> {
+/// Into what room `raw` has.
+fn decompress(stored: &[u8], raw: &mut Vec<u8>) -> io::Result<usize> {
     DECOMPRESSOR.with_borrow_mut(|kept| {
         let decompressor = match kept {
             Some(decompressor) => decompressor,
             None => kept.insert(Decompressor::new()?),
         };
-        decompressor.decompress(stored, capacity)
+        decompressor.decompress_to_buffer(stored, raw)
     })
 }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::codec::{Codec, unpack};
+use crate::codec::{Codec, unpack, unpack_into};
 use crate::layout::{COLUMN_BYTES_MAX, checksum32};
 use crate::wire::{Cursor, put_signed, put_varint, unzigzag, zigzag};
 use crate::{Error, integers};
@@ -68,6 +68,12 @@ impl ColumnMeta {
 
     /// The raw bytes of the column, checked.
     pub(crate) fn open(&self, stored: &[u8]) -> Result<Vec<u8>, Error> {
+        self.check(stored)?;
+        unpack(self.kind.part(), self.codec, stored, self.raw_len, COLUMN_BYTES_MAX)
+    }
+
+    /// Whether the stored bytes are those that were written.
+    fn check(&self, stored: &[u8]) -> Result<(), Error> {
         let part = self.kind.part();
         if stored.len() as u64 != self.stored_len() {
             return Err(Error::Truncated { part, need: self.stored_len(), have: stored.len() as u64 });
@@ -75,7 +81,7 @@ impl ColumnMeta {
         if checksum32(stored) != self.checksum {
             return Err(Error::Checksum { part });
         }
-        unpack(part, self.codec, stored, self.raw_len, COLUMN_BYTES_MAX)
+        Ok(())
     }
 
     pub(crate) fn unknown_encoding(&self) -> Error {
@@ -192,16 +198,33 @@ pub fn decode_lengths(column: &ColumnMeta, stored: &[u8]) -> Result<Vec<u32>, Er
     Ok(lengths)
 }
 
-/// All lines of a block, one behind the other; [`decode_lengths`] tells where each ends.
-pub fn decode_lines(column: &ColumnMeta, stored: &[u8]) -> Result<String, Error> {
+/// All lines of a block, one behind the other; [`decode_lengths`] tells where each ends. `timestamps` are the block's, as
+/// [`decode_timestamps`] gives them: a line's own time may be stored as its difference to them.
+pub fn decode_lines(column: &ColumnMeta, stored: &[u8], timestamps: &[i64]) -> Result<String, Error> {
+    let mut lines = String::new();
+    decode_lines_into(column, stored, timestamps, &mut lines)?;
+    Ok(lines)
+}
+
+/// [`decode_lines`] into memory that is used again; what it held is gone, after an error too.
+pub fn decode_lines_into(
+    column: &ColumnMeta,
+    stored: &[u8],
+    _timestamps: &[i64],
+    lines: &mut String,
+) -> Result<(), Error> {
+    let part = column.kind.part();
     if column.kind != ColumnKind::Lines {
-        return Err(Error::Malformed { part: column.kind.part(), why: "it holds no lines" });
+        return Err(Error::Malformed { part, why: "it holds no lines" });
     }
-    let raw = column.open(stored)?;
+    column.check(stored)?;
+    let mut raw = std::mem::take(lines).into_bytes();
+    unpack_into(part, column.codec, stored, column.raw_len, COLUMN_BYTES_MAX, &mut raw)?;
     if column.encoding != LINES_PLAIN {
         return Err(column.unknown_encoding());
     }
-    String::from_utf8(raw).map_err(|_| Error::Malformed { part: column.kind.part(), why: "text is not UTF-8" })
+    *lines = String::from_utf8(raw).map_err(|_| Error::Malformed { part, why: "text is not UTF-8" })?;
+    Ok(())
 }
 
 /// Appends what the footer keeps of a column. Where it lies follows from the lengths of the columns before it.

@@ -102,19 +102,23 @@ fn write_block(out: &mut String, bytes: &[u8], number: usize, block: &BlockMeta)
             run.stream, run.rows, run.first_row, run.min_ts, run.max_ts
         )?;
     }
+    let timestamps = match block.column(&ColumnKind::Timestamps) {
+        Some(column) => decode_timestamps(column, part(bytes, &column.range)?)?,
+        None => Vec::new(),
+    };
     for column in &block.columns {
-        write_column(out, bytes, column)?;
+        write_column(out, bytes, column, &timestamps)?;
     }
     write!(out, "  filter ")?;
     write_filter(out, bytes, &block.filter)
 }
 
-fn write_column(out: &mut String, bytes: &[u8], column: &ColumnMeta) -> Result<(), Failure> {
+fn write_column(out: &mut String, bytes: &[u8], column: &ColumnMeta, timestamps: &[i64]) -> Result<(), Failure> {
     let stored = part(bytes, &column.range)?;
     let (name, values) = match &column.kind {
-        ColumnKind::Timestamps => ("timestamps".into(), decode_timestamps(column, stored)?.len()),
+        ColumnKind::Timestamps => ("timestamps".into(), timestamps.len()),
         ColumnKind::LineLengths => ("line lengths".into(), decode_lengths(column, stored)?.len()),
-        ColumnKind::Lines => ("lines".into(), decode_lines(column, stored)?.len()),
+        ColumnKind::Lines => ("lines".into(), decode_lines(column, stored, timestamps)?.len()),
         ColumnKind::Metadata(name) => (format!("metadata {name:?}"), decode_metadata(column, stored)?.values.len()),
         ColumnKind::Unknown(number) => (format!("unknown kind {number}"), 0),
     };

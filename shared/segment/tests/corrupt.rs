@@ -81,7 +81,7 @@ fn decode_all(
     vec![
         decode_timestamps(&column(ColumnKind::Timestamps), stored).map(|times| times.len()),
         decode_lengths(&column(ColumnKind::LineLengths), stored).map(|lengths| lengths.len()),
-        decode_lines(&column(ColumnKind::Lines), stored).map(|_| rows as usize),
+        decode_lines(&column(ColumnKind::Lines), stored, &vec![0; rows as usize]).map(|_| rows as usize),
         decode_metadata(&column(ColumnKind::Metadata("m".into())), stored).map(|dictionary| {
             let all = (0..rows as usize).filter_map(|row| dictionary.get(row)).count();
             assert!(all <= dictionary.codes.len());
@@ -121,7 +121,7 @@ proptest! {
 #[test]
 fn promises_are_compared_before_memory_is_taken() {
     let bomb = zstd::bulk::compress(&vec![0u8; 10 << 20], 3).unwrap();
-    let lines = |raw_len| decode_lines(&column(ColumnKind::Lines, &bomb, 1, 1, 0, Codec::Zstd, raw_len), &bomb);
+    let lines = |raw_len| decode_lines(&column(ColumnKind::Lines, &bomb, 1, 1, 0, Codec::Zstd, raw_len), &bomb, &[0]);
     let mismatch = Error::Malformed { part: "lines column", why: "its length is not the promised one" };
     assert_eq!(lines(100), Err(mismatch.clone()));
     assert_eq!(lines(COLUMN_BYTES_MAX), Err(mismatch));

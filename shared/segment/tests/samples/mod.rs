@@ -55,7 +55,7 @@ pub(crate) fn read_all(bytes: &[u8]) -> (Footer, BTreeMap<Labels, Rows>) {
         let lengths = column(ColumnKind::LineLengths);
         let lengths = decode_lengths(lengths, at(&lengths.range)).unwrap();
         let lines = column(ColumnKind::Lines);
-        let lines = decode_lines(lines, at(&lines.range)).unwrap();
+        let lines = decode_lines(lines, at(&lines.range), &timestamps).unwrap();
         let metadata: Vec<(String, Dictionary)> = block
             .columns
             .iter()
