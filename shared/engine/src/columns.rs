@@ -38,14 +38,14 @@ pub(crate) enum Bulk {
 }
 
 impl Bulk {
-    /// Of a leaf without stages.
+    /// Of a leaf whose stages look at labels alone.
     pub(crate) fn of_leaf(leaf: &Leaf<'_>) -> Option<Self> {
         let aggregation = leaf.aggregation;
-        if !aggregation.log.pipeline.is_empty() || aggregation.unwrap.is_some() {
+        if aggregation.log.pipeline.iter().any(reads_line) || aggregation.unwrap.is_some() {
             return None;
         }
         match aggregation.op {
-            RangeOp::CountOverTime | RangeOp::Rate => Some(Bulk::Rows),
+            RangeOp::CountOverTime | RangeOp::Rate | RangeOp::AbsentOverTime => Some(Bulk::Rows),
             RangeOp::BytesOverTime | RangeOp::BytesRate => Some(Bulk::Lengths),
             _ => None,
         }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use model::{EntryRef, Labels};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -55,12 +56,11 @@ pub(crate) async fn masks(plan: &Plan, scan: &Scan) -> Result<Masks, Error> {
         return Ok(Masks::new());
     }
     let times = Columns { lines: false, lengths: false, metadata: MetadataColumns::Named(Vec::new()) };
-    let range = plan.range;
     let mut rows: Vec<Contested> = each_block(plan, scan, &contested, &times, move |place, runs: &Runs, rows| {
         let mut found = Vec::new();
         let timestamps = rows.timestamps()?;
         for (stream, run) in runs {
-            found.extend(rows.in_time(run, range)?.map(|row| {
+            found.extend(rows.in_time(run)?.map(|row| {
                 let timestamp_ns = timestamps.get(row).copied().unwrap_or_default();
                 Contested { stream: *stream, timestamp_ns, place, row }
             }));
@@ -84,7 +84,7 @@ type Runs = Vec<(usize, PlannedRun)>;
 
 /// The runs that overlap in time with a run of the same stream in another segment.
 fn contested_runs(plan: &Plan) -> BTreeMap<BlockPlace, Runs> {
-    let mut streams: HashMap<&Labels, Vec<(BlockPlace, &PlannedRun)>> = HashMap::new();
+    let mut streams: HashMap<&Labels, Vec<(BlockPlace, &PlannedRun)>, RandomState> = HashMap::default();
     for (segment, planned) in plan.segments.iter().enumerate() {
         for block in planned.blocks.iter().filter(|block| block.skipped.is_none()) {
             for run in &block.runs {

@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use logql::pipeline::LineFilter;
 use memchr::memmem::Finder;
-use model::TimeRange;
 
 use crate::Error;
 use crate::plan::PlannedRun;
@@ -36,8 +35,8 @@ impl Hits {
 }
 
 /// Looks for the rows of some runs, which are in row order.
-pub(crate) fn find(runs: &[PlannedRun], range: TimeRange, filters: &[LineFilter], rows: &Rows) -> Result<Hits, Error> {
-    let in_time: Vec<Range<usize>> = runs.iter().map(|run| rows.in_time(run, range)).collect::<Result<_, _>>()?;
+pub(crate) fn find(runs: &[PlannedRun], filters: &[LineFilter], rows: &Rows) -> Result<Hits, Error> {
+    let in_time: Vec<Range<usize>> = runs.iter().map(|run| rows.in_time(run)).collect::<Result<_, _>>()?;
     if filters.is_empty() {
         return Ok(Hits { rows: None, runs: in_time, searched: 0, searched_bytes: 0 });
     }

@@ -18,6 +18,7 @@ mod prune;
 mod reader;
 
 mod columns;
+mod counted;
 mod duplicates;
 mod hits;
 mod rows;

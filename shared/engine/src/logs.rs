@@ -44,7 +44,6 @@ pub(crate) struct LogQuery {
 struct Work {
     scan: Scan,
     pipeline: Arc<Pipeline>,
-    range: TimeRange,
     direction: Direction,
     limit: usize,
     segment: usize,
@@ -109,8 +108,7 @@ impl LogQuery {
             Direction::Backward => blocks.sort_by_key(|(_, _, block)| std::cmp::Reverse(block.max_ts())),
             Direction::Forward => blocks.sort_by_key(|(_, _, block)| block.min_ts()),
         }
-        let work =
-            blocks.into_iter().map(|(place, opened, block)| self.run_block(scan, range, place, opened, block, newest));
+        let work = blocks.into_iter().map(|(place, opened, block)| self.run_block(scan, place, opened, block, newest));
         at_once(scan.blocks_concurrency(), work.collect()).await?;
         Ok(())
     }
@@ -118,7 +116,6 @@ impl LogQuery {
     async fn run_block(
         &self,
         scan: &Scan,
-        range: TimeRange,
         place: usize,
         opened: &Arc<OpenSegment>,
         block: &PlannedBlock,
@@ -130,7 +127,6 @@ impl LogQuery {
         let work = Work {
             scan: scan.clone(),
             pipeline: self.pipeline.clone(),
-            range,
             direction: self.direction,
             limit: self.limit,
             segment: place,
@@ -163,7 +159,7 @@ impl Work {
     fn run(self, rows: &Rows) -> Result<Newest, Error> {
         let mut newest = Newest::new(self.limit);
         let mut seen = QueryStats::default();
-        let hits = hits::find(&self.runs, self.range, self.pipeline.leading_line_filters(), rows)?;
+        let hits = hits::find(&self.runs, self.pipeline.leading_line_filters(), rows)?;
         for (run, places) in self.runs.iter().zip(&hits.runs).filter(|(_, places)| !places.is_empty()) {
             self.run_stream(run, &hits, places.clone(), rows, &mut newest, &mut seen)?;
         }

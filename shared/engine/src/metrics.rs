@@ -13,6 +13,7 @@ use model::{EntryRef, Series, TimeRange};
 
 use crate::Error;
 use crate::columns::{self, Bulk};
+use crate::counted::Counting;
 use crate::duplicates::{self, Masks};
 use crate::footers::OpenSegment;
 use crate::hits;
@@ -48,13 +49,20 @@ async fn fold_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan) -> Result<Vec<Ser
     prune(&mut plan, scan.reader()).await?;
     scan.reader().count(|stats| stats.streams += plan.streams().len() as u64);
     let masks = duplicates::masks(&plan, scan).await?;
+    let wanted = columns::of_leaf(leaf);
+    let folds = match Bulk::of_leaf(leaf) {
+        Some(bulk) => {
+            let counting = Counting { leaf, steps, sampler: sampler.clone(), bulk, wanted: &wanted };
+            counting.take(&mut plan, &masks, scan).await?
+        }
+        None => Vec::new(),
+    };
 
-    let folding =
-        Folding { leaf, steps, scan, sampler, masks, wanted: columns::of_leaf(leaf), folds: Mutex::default() };
+    let folding = Folding { leaf, steps, scan, sampler, masks, wanted, folds: Mutex::new(folds) };
     let mut work = Vec::new();
     for (place, segment) in plan.segments.iter().enumerate() {
         let read = segment.blocks.iter().filter(|block| block.skipped.is_none());
-        work.extend(read.map(|block| folding.block(place, &segment.opened, block, range)));
+        work.extend(read.map(|block| folding.block(place, &segment.opened, block)));
     }
     at_once(scan.blocks_concurrency(), work).await?;
     let mut folds = folding.folds.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -77,20 +85,13 @@ struct Folding<'q> {
 }
 
 impl Folding<'_> {
-    async fn block(
-        &self,
-        place: usize,
-        opened: &Arc<OpenSegment>,
-        block: &PlannedBlock,
-        range: TimeRange,
-    ) -> Result<(), Error> {
+    async fn block(&self, place: usize, opened: &Arc<OpenSegment>, block: &PlannedBlock) -> Result<(), Error> {
         let meta = opened.footer.blocks().get(block.index);
         let bulk = Bulk::of_leaf(self.leaf).filter(|bulk| meta.is_some_and(|meta| bulk.fits(&self.wanted, meta)));
         let columns = bulk.map_or_else(|| self.wanted.clone(), Bulk::columns);
         let work = Work {
             scan: self.scan.clone(),
             sampler: self.sampler.clone(),
-            range,
             runs: block.runs.clone(),
             passed_over: self.masks.get(&(place, block.index)).cloned().unwrap_or_default(),
             bulk,
@@ -117,7 +118,6 @@ impl Folding<'_> {
 struct Work {
     scan: Scan,
     sampler: Arc<Sampler>,
-    range: TimeRange,
     runs: Vec<PlannedRun>,
     /// Rows that another segment has too.
     passed_over: Arc<Vec<usize>>,
@@ -137,7 +137,7 @@ impl Work {
         let mut sampler = self.sampler.for_stream(&run.stream);
         let any = EntryRef { timestamp_ns: run.min_ts, line: "", metadata: &[] };
         let Some(sample) = sampler.process(any)? else { return Ok(()) };
-        let chosen = rows.in_time(run, self.range)?;
+        let chosen = rows.in_time(run)?;
         self.count(chosen.len(), 0, chosen.len());
         // The rows between those that are passed over.
         let mut from = chosen.start;
@@ -159,7 +159,7 @@ impl Work {
     }
 
     fn run_rows(&self, rows: &Rows, fold: &mut RangeFold) -> Result<(), Error> {
-        let hits = hits::find(&self.runs, self.range, self.sampler.leading_line_filters(), rows)?;
+        let hits = hits::find(&self.runs, self.sampler.leading_line_filters(), rows)?;
         let (mut lines, mut line_bytes, mut passed) = (0, 0, 0);
         let mut metadata = Metadata::new();
         for (run, places) in self.runs.iter().zip(&hits.runs).filter(|(_, places)| !places.is_empty()) {

@@ -3,9 +3,11 @@
 //! In: a selector, a time range, what a match needs, and opened segments. Out: blocks with the runs of the chosen
 //! streams, and why the others were skipped. May keep a block that turns out empty; never drops one that matches.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use logql::matcher::Selector;
 use model::{Labels, TimeRange};
 
@@ -56,6 +58,10 @@ pub struct PlannedRun {
     pub min_ts: i64,
     /// Time of the last.
     pub max_ts: i64,
+    /// The stream's number in the segment.
+    pub number: u32,
+    /// What is asked of the run: rows of these times.
+    pub range: TimeRange,
 }
 
 /// Why a block is not read.
@@ -80,7 +86,7 @@ impl Plan {
     }
 
     /// The chosen streams, without repeats.
-    pub(crate) fn streams(&self) -> std::collections::HashSet<&Labels> {
+    pub(crate) fn streams(&self) -> HashSet<&Labels, RandomState> {
         let blocks = self.segments.iter().flat_map(|segment| &segment.blocks);
         blocks.flat_map(|block| &block.runs).map(|run| &run.stream).collect()
     }
@@ -117,6 +123,8 @@ fn plan_segment(selector: &Selector, range: TimeRange, opened: Arc<OpenSegment>)
                     rows: run.rows,
                     min_ts: run.min_ts,
                     max_ts: run.max_ts,
+                    number: run.stream,
+                    range,
                 })
             })
             .collect();

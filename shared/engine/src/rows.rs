@@ -45,16 +45,21 @@ impl Columns {
         Columns { lines: true, lengths: true, metadata: MetadataColumns::All }
     }
 
+    /// Whether metadata of that name is wanted.
+    pub(crate) fn names_metadata(&self, name: &str) -> bool {
+        match &self.metadata {
+            MetadataColumns::All => true,
+            MetadataColumns::Named(names) => names.iter().any(|wanted| wanted == name),
+        }
+    }
+
     /// The columns of a block that are wanted.
     pub(crate) fn of<'b>(&self, block: &'b BlockMeta) -> Vec<&'b ColumnMeta> {
         let wanted = |column: &&ColumnMeta| match &column.kind {
             ColumnKind::Timestamps => true,
             ColumnKind::LineLengths => self.lines || self.lengths,
             ColumnKind::Lines => self.lines,
-            ColumnKind::Metadata(name) => match &self.metadata {
-                MetadataColumns::All => true,
-                MetadataColumns::Named(names) => names.iter().any(|wanted| **wanted == **name),
-            },
+            ColumnKind::Metadata(name) => self.names_metadata(name),
             ColumnKind::Unknown(_) => false,
         };
         block.columns.iter().filter(wanted).collect()
@@ -191,8 +196,9 @@ impl Rows {
         Ok(EntryRef { timestamp_ns, line: self.lines()?.get(row), metadata })
     }
 
-    /// The rows of a run that lie in a time range. Rows of a run are in time order.
-    pub(crate) fn in_time(&self, run: &PlannedRun, range: model::TimeRange) -> Result<Range<usize>, Error> {
+    /// The rows of a run that lie in the time that is asked. Rows of a run are in time order.
+    pub(crate) fn in_time(&self, run: &PlannedRun) -> Result<Range<usize>, Error> {
+        let range = run.range;
         let end = (run.first_row as usize).saturating_add(run.rows as usize).min(self.len);
         let first = (run.first_row as usize).min(end);
         if range.contains(run.min_ts) && range.contains(run.max_ts) {

@@ -50,10 +50,14 @@ impl Scan {
         &self.budget
     }
 
+    /// How much work is done at the same time.
+    pub(crate) fn threads_max(&self) -> usize {
+        self.reader.settings().decode_concurrency_max.max(1)
+    }
+
     /// Blocks that are worth having under way: while some are decoded, others are fetched.
     pub(crate) fn blocks_concurrency(&self) -> usize {
-        let settings = self.reader.settings();
-        settings.decode_concurrency_max.max(1) + settings.blocks_ahead_max
+        self.threads_max() + self.reader.settings().blocks_ahead_max
     }
 
     /// To be asked now and then by long work.
@@ -70,12 +74,24 @@ impl Scan {
         work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (rows, stored, permit) = self.fetch(&opened, index, columns).await?;
+        let work = move || {
+            let _held = permit;
+            work(&Rows::new(opened, rows, stored))
+        };
+        self.compute(work).await
+    }
+
+    /// Does work off the async threads, when a thread is free.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let turn = self.threads.clone().acquire_owned().await.map_err(|_| Error::Cancelled)?;
         let scan = self.clone();
         let task = tokio::task::spawn_blocking(move || {
-            let _held = (turn, permit);
+            let _held = turn;
             scan.check()?;
-            work(&Rows::new(opened, rows, stored))
+            work()
         });
         task.await.map_err(|failure| Error::Internal(format!("a scan ended early: {failure}")))?
     }

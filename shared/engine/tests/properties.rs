@@ -2,7 +2,7 @@
 //!
 //! The yardstick is the plainest reading of a query: look at every entry that was pushed, once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Direction, Engine, EngineSettings, Limits, QueryRequest, When};
 use model::{Day, Entry, Labels, TenantId, Value};
@@ -11,6 +11,7 @@ use store::{FreshKey, Store, StoreUrl};
 
 /// 2026-11-20T10:00:00Z.
 const START_NS: i64 = 1_795_168_800_000_000_000;
+const SECOND_NS: i64 = 1_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// An entry as the test makes it: which stream, when, what, with which metadata.
@@ -20,16 +21,19 @@ struct Row {
     second: u8,
     line: String,
     trace: Option<u8>,
+    level: Option<&'static str>,
 }
 
 impl Row {
+    /// Some lie exactly where a minute ends.
     fn timestamp_ns(&self) -> i64 {
-        START_NS + 1 + i64::from(self.second) * 1_000_000_000
+        START_NS + i64::from(self.second + 1) * 12 * SECOND_NS
     }
 
     fn entry(&self) -> Entry {
-        let metadata = self.trace.map(|trace| ("trace_id", format!("t{trace}")));
-        Entry { timestamp_ns: self.timestamp_ns(), line: self.line.clone(), metadata: metadata.into_iter().collect() }
+        let trace = self.trace.map(|trace| ("trace_id", format!("t{trace}")));
+        let metadata = self.level.map(|level| ("detected_level", level.to_owned())).into_iter().chain(trace);
+        Entry { timestamp_ns: self.timestamp_ns(), line: self.line.clone(), metadata: metadata.collect() }
     }
 }
 
@@ -41,11 +45,13 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 fn row() -> impl Strategy<Value = Row> {
-    (0u8..3, 0u8..20, line(), prop::option::of(0u8..4)).prop_map(|(stream, second, line, trace)| Row {
+    let level = prop::sample::select(vec![None, Some("info"), Some("error")]);
+    (0u8..3, 0u8..20, line(), prop::option::of(0u8..4), level).prop_map(|(stream, second, line, trace, level)| Row {
         stream,
         second,
         line,
         trace,
+        level,
     })
 }
 
@@ -92,7 +98,8 @@ fn ask(segments: &[Vec<Row>], query: &str, when: When) -> Value {
             when,
             direction: Direction::Forward,
             limit: 5000,
-            limits: Limits::default(),
+            // Steps as they are asked, at any second.
+            limits: Limits { split_queries_by_interval: std::time::Duration::ZERO, ..Limits::default() },
             partial_series: false,
         };
         Engine::new(store(segments).await, settings).query(request).await.expect("an answer").value
@@ -119,6 +126,46 @@ fn found(value: Value) -> Vec<String> {
         .collect();
     rows.sort();
     rows
+}
+
+/// A leaf that asks for labels and times alone: grouping, stages, and what each entry amounts to.
+type Counted = (&'static str, &'static str, &'static str, fn(&Row) -> Option<f64>);
+
+fn counted() -> impl Strategy<Value = Counted> {
+    let leaves: Vec<Counted> = vec![
+        ("s", "count_over_time", "", |_| Some(1.0)),
+        ("detected_level, level", "count_over_time", " | drop __error__", |_| Some(1.0)),
+        ("s, detected_level", "bytes_over_time", "", |row| Some(row.line.len() as f64)),
+        ("s", "bytes_over_time", " | detected_level=\"error\"", |row| {
+            (row.level == Some("error")).then_some(row.line.len() as f64)
+        }),
+        ("", "count_over_time", " | s!=\"1\" | detected_level!=\"info\"", |row| {
+            (row.stream != 1 && row.level != Some("info")).then_some(1.0)
+        }),
+        ("trace_id", "count_over_time", "", |_| Some(1.0)),
+        ("trace_id, s", "count_over_time", " | trace_id!=\"\"", |row| row.trace.map(|_| 1.0)),
+    ];
+    prop::sample::select(leaves)
+}
+
+/// The sum of each group at each step, as `labels time value`, sorted.
+fn sums(segments: &[Vec<Row>], leaf: &Counted, steps: &[i64], length_ns: i64) -> Vec<String> {
+    let distinct: BTreeSet<&Row> = segments.iter().flatten().collect();
+    let mut sums: BTreeMap<(String, i64), f64> = BTreeMap::new();
+    for row in distinct {
+        let Some(value) = (leaf.3)(row) else { continue };
+        let stream = row.stream.to_string();
+        let entry = row.entry();
+        let labels = leaf.0.split(", ").filter_map(|name| {
+            let value = if name == "s" { Some(stream.as_str()) } else { entry.metadata.get(name) };
+            Some((name, value?))
+        });
+        let labels = Labels::from_pairs(labels).to_string();
+        for step in steps.iter().filter(|step| (**step - length_ns..**step).contains(&(row.timestamp_ns() - 1))) {
+            *sums.entry((labels.clone(), *step / 1_000_000)).or_default() += value;
+        }
+    }
+    sums.into_iter().map(|((labels, step), value)| format!("{labels} {step} {value}")).collect()
 }
 
 const RANGE: When = When::Range { start_ns: START_NS, end_ns: START_NS + HOUR_NS, step_ns: HOUR_NS, interval_ns: 0 };
@@ -163,5 +210,28 @@ proptest! {
         let distinct: BTreeSet<&Row> = segments.iter().flatten().collect();
         let bytes: usize = distinct.iter().map(|row| row.line.len()).sum();
         prop_assert_eq!(counted("sum(bytes_over_time({s=~\".+\"}[1h]))"), bytes as f64);
+    }
+
+    /// Windows of any length at any second: what the footers counted by the minute, the minutes that an edge cuts, and
+    /// what lies in two segments must add up.
+    #[test]
+    fn counts_are_those_of_the_entries(
+        segments in segments(), leaf in counted(), start in 0i64..200, step in 1i64..150, length in 1i64..200, whole: bool,
+    ) {
+        let unit_ns = if whole { 60 * SECOND_NS } else { SECOND_NS };
+        let (step_ns, length_ns) = ((step % 4 + 1) * unit_ns, (length % 130 + 1) * unit_ns);
+        let start_ns = if whole { START_NS } else { START_NS + start * SECOND_NS };
+        let when = When::Range { start_ns, end_ns: start_ns + 7 * step_ns, step_ns, interval_ns: 0 };
+        let steps: Vec<i64> = (0..=7).map(|step| start_ns + step * step_ns).collect();
+        let (grouping, op, stages, _) = leaf;
+        let query = format!("sum by ({grouping}) ({op}({{s=~\".+\"}}{stages}[{}s]))", length_ns / SECOND_NS);
+        let Value::Matrix(series) = ask(&segments, &query, when) else { panic!("a matrix") };
+        let points = series.iter().flat_map(|one| one.points.iter().map(|point| (&one.labels, point)));
+        let mut got: Vec<String> =
+            points.map(|(labels, point)| format!("{labels} {} {}", point.timestamp_ms, point.value)).collect();
+        let mut want = sums(&segments, &leaf, &steps, length_ns);
+        got.sort();
+        want.sort();
+        prop_assert_eq!(got, want, "{}", query);
     }
 }
