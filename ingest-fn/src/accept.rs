@@ -5,9 +5,10 @@
 //! The batch's id is a function of what was sent, and of what was left out of it.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
+use http::StatusCode;
 use loki_api::config::Limits;
 use loki_api::otlp::label_name;
 use loki_api::push::{PushEntry, PushRequest, PushStream};
@@ -17,11 +18,15 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::batch::{Batch, TEXT_BYTES_MAX};
 use crate::level::{DETECTED_LEVEL, detect};
 use crate::rates::TenantRates;
-use crate::refusal::{Refusal, Refusals};
+use crate::refusal::{Reason, Refusal, Refusals};
 
 /// The label that says which service a stream is of.
 const SERVICE_NAME: &str = "service_name";
 const UNKNOWN_SERVICE: &str = "unknown_service";
+/// Streams that Loki writes itself and that belong to no service.
+const INTERNAL_LABELS: [&str; 2] = ["__aggregated_metric__", "__pattern__"];
+/// The labels of a backfilled stream; no client may send them.
+pub(crate) const BACKFILL_LABELS: [&str; 2] = ["__backfill__", "__backfill_shard__"];
 /// Days that one push may touch: each is a PUT of its own.
 const DAYS_MAX: usize = 400;
 
@@ -30,6 +35,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) limits: &'a Limits,
     pub(crate) now_ns: i64,
+    /// The shard of a backfill, which may be as old as it is.
+    pub(crate) backfill: Option<&'a str>,
 }
 
 /// A judged push.
@@ -41,6 +48,14 @@ pub(crate) struct Accepted {
     pub(crate) bytes_received: u64,
     /// All lines sent.
     pub(crate) lines_received: u64,
+    /// Status and text if the tenant is blocked.
+    pub(crate) blocked: Option<(StatusCode, String)>,
+    /// What `_bulk` is answered.
+    pub(crate) answer: Option<String>,
+    /// Entries that were left out, or whole streams: the place of each and the number of its text.
+    left: HashMap<(usize, usize), Option<usize>>,
+    /// How many entries had no time so far.
+    untimed: i64,
     /// Says which entries are not in the batch.
     left_out: Xxh3,
     any_left_out: bool,
@@ -48,10 +63,43 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    fn leave_out(&mut self, stream: usize, entry: usize) {
+    /// Leaves out an entry, or with `WHOLE` a stream.
+    fn leave_out(&mut self, stream: usize, entry: usize, refusal: Refusal, lines: u64, bytes: u64) {
+        let text = self.refusals.add(refusal, lines, bytes);
+        self.left.insert((stream, entry), text);
         self.any_left_out = true;
         self.left_out.update(&(stream as u64).to_le_bytes());
         self.left_out.update(&(entry as u64).to_le_bytes());
+    }
+}
+
+/// Stands for every entry of a stream.
+pub(crate) const WHOLE: usize = usize::MAX;
+
+impl Accepted {
+    /// A push of a tenant that may not push: everything is counted, nothing stored.
+    pub(crate) fn blocked(request: &PushRequest<'_>, blocked: (StatusCode, String)) -> Self {
+        let mut accepted = Accepted { blocked: Some(blocked), ..Accepted::default() };
+        for stream in &request.streams {
+            accepted.lines_received += stream.entries.len() as u64;
+            accepted.bytes_received += stream_bytes(stream);
+        }
+        let (lines, bytes) = (accepted.lines_received, accepted.bytes_received);
+        accepted.refusals.discard(Reason::BlockedIngestion, lines, bytes);
+        accepted
+    }
+
+    /// Counts a document that could not be read.
+    pub(crate) fn refuse_document(&mut self, why: String, bytes: usize) {
+        self.lines_received += 1;
+        self.bytes_received += bytes as u64;
+        self.refusals.add(Refusal::invalid_document(why), 1, bytes as u64);
+    }
+
+    /// Why an entry was left out, if it was.
+    pub(crate) fn refusal(&self, (stream, entry): (usize, usize)) -> Option<(u16, &str)> {
+        let text = self.left.get(&(stream, entry)).or_else(|| self.left.get(&(stream, WHOLE)))?;
+        Some(self.refusals.told(*text))
     }
 }
 
@@ -79,18 +127,21 @@ impl Judge<'_> {
         if let Err(refusal) = rates.take(self.tenant, self.limits, lines, bytes, self.now_ns) {
             // All or nothing: what waits together is retried together.
             accepted.batch = Batch::default();
-            accepted.refusals.add(refusal, lines, bytes);
+            let text = accepted.refusals.add(refusal, lines, bytes);
+            accepted.left.extend((0..request.streams.len()).map(|stream| ((stream, WHOLE), text)));
             return accepted;
         }
         self.check_streams(&stream_bytes, &mut rates, &mut accepted);
-        accepted.batch.id = if accepted.any_left_out { mixed(id, accepted.left_out.digest128()) } else { id };
+        let id = if accepted.any_left_out { mixed(id, accepted.left_out.digest128()) } else { id };
+        // The same body sent at another time is other entries, if they have no time of their own.
+        accepted.batch.id = if accepted.untimed > 0 { mixed(id, self.now_ns as u128) } else { id };
         accepted
     }
 
     /// Judges one stream; gives the lines and bytes that it adds to the batch.
     fn judge_stream(&self, index: usize, stream: &PushStream<'_>, accepted: &mut Accepted) -> (u64, u64) {
         let size = |entry: &PushEntry<'_>| (entry.line.len() + metadata_bytes(stream, entry)) as u64;
-        let sent = stream.entries.iter().map(size).sum::<u64>();
+        let sent = stream_bytes(stream);
         accepted.bytes_received += sent;
         accepted.lines_received += stream.entries.len() as u64;
         if stream.entries.is_empty() {
@@ -100,15 +151,14 @@ impl Judge<'_> {
         let labels = self.with_service(&stream.labels);
         accepted.batch.start_stream(labels.clone(), stream.entries.len());
         if let Err(refusal) = self.check_labels(stream, &labels) {
-            accepted.leave_out(index, usize::MAX);
-            accepted.refusals.add(refusal, stream.entries.len() as u64, sent);
+            accepted.leave_out(index, WHOLE, refusal, stream.entries.len() as u64, sent);
             return (0, 0);
         }
         let (mut lines, mut bytes) = (0, 0);
         let mut before: Option<(i64, &str)> = None;
         let mut metadata = Vec::new();
         for (place, entry) in stream.entries.iter().enumerate() {
-            let mut timestamp_ns = entry.timestamp_ns.unwrap_or(self.now_ns);
+            let mut timestamp_ns = entry.timestamp_ns.unwrap_or_else(|| self.next_now(accepted));
             let taken = self.check_entry(stream, entry, timestamp_ns, &labels, accepted).and_then(|line| {
                 if let Some((last_ns, last)) = before
                     && self.limits.increment_duplicate_timestamp
@@ -127,23 +177,35 @@ impl Judge<'_> {
                     before = Some((timestamp_ns, &entry.line));
                 }
                 Err(refusal) => {
-                    accepted.leave_out(index, place);
-                    accepted.refusals.add(refusal, 1, size(entry));
+                    accepted.leave_out(index, place, refusal, 1, size(entry));
                 }
             }
         }
         (lines, bytes)
     }
 
-    /// The stream's labels with the service that they name.
+    /// The time of an entry that has none: equal entries must not become one, so each is a nanosecond later.
+    fn next_now(&self, accepted: &mut Accepted) -> i64 {
+        accepted.untimed += 1;
+        self.now_ns.saturating_add(accepted.untimed - 1)
+    }
+
+    /// The stream's labels with the service that they name, and those of a backfill.
     fn with_service(&self, labels: &Labels) -> Labels {
         let names = &self.limits.discover_service_name;
-        if names.is_empty() || labels.contains(SERVICE_NAME) {
+        let known = INTERNAL_LABELS.iter().any(|name| labels.contains(name)) || labels.contains(SERVICE_NAME);
+        let discovers = !names.is_empty() && !known;
+        if !discovers && self.backfill.is_none() {
             return labels.clone();
         }
-        let service = names.iter().find_map(|name| labels.get(name).filter(|value| !value.is_empty()));
         let mut builder = labels.to_builder();
-        builder.set(SERVICE_NAME, service.unwrap_or(UNKNOWN_SERVICE));
+        if discovers {
+            let service = names.iter().find_map(|name| labels.get(name).filter(|value| !value.is_empty()));
+            builder.set(SERVICE_NAME, service.unwrap_or(UNKNOWN_SERVICE));
+        }
+        if let Some(shard) = self.backfill {
+            builder.set(BACKFILL_LABELS[0], "true").set(BACKFILL_LABELS[1], shard);
+        }
         builder.build()
     }
 
@@ -186,7 +248,7 @@ impl Judge<'_> {
     ) -> Result<Cow<'e, str>, Refusal> {
         let limits = self.limits;
         // Before 1970 there are no days to put an entry in.
-        let oldest_ns = match limits.reject_old_samples {
+        let oldest_ns = match limits.reject_old_samples && self.backfill.is_none() {
             true => self.now_ns.saturating_sub(nanos(limits.reject_old_samples_max_age)).max(0),
             false => 0,
         };
@@ -276,9 +338,9 @@ impl Judge<'_> {
     /// Asks each stream's rate; a stream that may not is left out, the others stay.
     fn check_streams(&self, bytes: &[u64], rates: &mut TenantRates, accepted: &mut Accepted) {
         let mut index = 0;
-        let Accepted { batch, refusals, left_out, any_left_out, .. } = accepted;
+        let Accepted { batch, refusals, left, left_out, any_left_out, .. } = accepted;
         batch.retain_streams(|labels, rows| {
-            let size = bytes.get(index).copied().unwrap_or(0);
+            let (stream, size) = (index, bytes.get(index).copied().unwrap_or(0));
             index += 1;
             let allowed = rows == 0
                 || match rates.take_stream(self.tenant, labels, self.limits, size, self.now_ns) {
@@ -286,13 +348,17 @@ impl Judge<'_> {
                     Err(refusal) => {
                         *any_left_out = true;
                         left_out.update(&(index as u64).to_le_bytes());
-                        refusals.add(refusal, rows as u64, size);
+                        left.insert((stream, WHOLE), refusals.add(refusal, rows as u64, size));
                         false
                     }
                 };
             allowed && rows > 0
         });
     }
+}
+
+fn stream_bytes(stream: &PushStream<'_>) -> u64 {
+    stream.entries.iter().map(|entry| (entry.line.len() + metadata_bytes(stream, entry)) as u64).sum()
 }
 
 fn metadata_bytes(stream: &PushStream<'_>, entry: &PushEntry<'_>) -> usize {

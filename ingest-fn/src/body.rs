@@ -110,6 +110,15 @@ impl Encoding {
         }
     }
 
+    /// Reads `Content-Encoding` of a request with documents.
+    pub(crate) fn of_documents(header: &str) -> Option<Self> {
+        match header {
+            "zstd" => Some(Encoding::Zstd),
+            "snappy" => None,
+            other => Encoding::of(other),
+        }
+    }
+
     /// Undoes the compression, up to `bytes_max`.
     pub(crate) fn decode(self, body: Bytes, bytes_max: u64) -> Result<Bytes, PushError> {
         match self {

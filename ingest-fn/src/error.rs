@@ -6,6 +6,7 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
+use loki_api::documents::refusal;
 use loki_api::otlp::status;
 use loki_api::push::DecodeError;
 use model::TenantIdError;
@@ -76,6 +77,12 @@ impl PushError {
     pub(crate) fn into_otlp_response(self) -> Response {
         let headers = self.headers("application/x-protobuf");
         (self.status(), headers, status(&self.to_string())).into_response()
+    }
+
+    /// The answer to a client of Elasticsearch.
+    pub(crate) fn into_elastic_response(self) -> Response {
+        let (status, headers) = (self.status(), self.headers("application/json"));
+        (status, headers, refusal(status.as_u16(), &self.to_string())).into_response()
     }
 }
 

@@ -1,11 +1,12 @@
 //! Accepts pushes, validates and enriches them, packs segments, commits them.
 //!
-//! In: HTTP requests in the formats of Loki and OpenTelemetry. Out: one object for each (tenant, day) of a group of pushes,
-//! and an answer once it is stored. The modules follow a push: config, push, body (lz4), accept (level, rates, refusal), batch,
+//! In: HTTP requests in the formats of Loki, OpenTelemetry, Elasticsearch and VictoriaLogs. Out: one object for each (tenant, day) of a group of pushes,
+//! and an answer once it is stored. The modules follow a push: config, push (documents), body (lz4), accept (level, rates, refusal), batch,
 //! commit, error, metrics.
 
 pub mod config;
 
+mod documents;
 mod push;
 
 mod body;
@@ -112,7 +113,10 @@ impl Ingest {
 /// The push endpoints alone, for a server that has `/ready` and `/metrics` of its own.
 pub fn api_router(ingest: Ingest) -> Router {
     Router::new()
+        .merge(documents::routes())
         .route("/loki/api/v1/push", post(push::push))
+        .route("/insert/loki/api/v1/push", post(push::push))
+        .route("/insert/opentelemetry/v1/logs", post(push::otlp))
         .route("/api/prom/push", post(push::legacy_push))
         .route("/otlp/v1/logs", post(push::otlp))
         .with_state(ingest)

@@ -5,18 +5,21 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
+use loki_api::documents::{self, FieldNames};
 use loki_api::otlp::{Logs, Mapping};
-use loki_api::push::{self, PushRequest};
+use loki_api::push::{self, PushRequest, PushStream};
 use model::TenantId;
+use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Ingest;
-use crate::accept::{Accepted, Judge};
+use crate::accept::{Accepted, BACKFILL_LABELS, Judge};
 use crate::body::Encoding;
 use crate::commit::CommitError;
 use crate::error::PushError;
@@ -25,23 +28,41 @@ use crate::error::PushError;
 pub const BATCH_HEADER: &str = "x-logbarn-batch";
 const TENANT_HEADER: &str = "x-scope-orgid";
 
+/// The header that marks a push as old data, and names its shard.
+const BACKFILL_HEADER: &str = "x-loki-backfill-shard";
+const BACKFILL_BYTES_MAX: usize = 128;
+
 /// The shape of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+#[derive(Debug, Clone)]
+pub(crate) enum Format {
     Json,
     LegacyJson,
     Protobuf,
     OtlpJson,
     OtlpProtobuf,
+    /// Elasticsearch's, with the index that the path names.
+    Bulk(Arc<FieldNames>, String),
+    JsonLines(Arc<FieldNames>),
 }
 
 /// What the headers say of a body.
-#[derive(Debug, Clone, Copy)]
-struct Wire {
-    format: Format,
-    encoding: Encoding,
+#[derive(Debug, Clone)]
+pub(crate) struct Wire {
+    pub(crate) format: Format,
+    pub(crate) encoding: Encoding,
     /// The collector's name for the batch.
-    batch_id: Option<u128>,
+    pub(crate) batch_id: Option<u128>,
+    /// The shard of a backfill.
+    pub(crate) backfill: Option<String>,
+}
+
+/// What became of a push: nothing of it waits any more.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// Status and text if something was refused.
+    pub(crate) refusal: Option<(StatusCode, String)>,
+    /// What `_bulk` is answered.
+    pub(crate) answer: Option<String>,
 }
 
 /// JSON of today, or protobuf.
@@ -68,22 +89,31 @@ async fn handle(
     wire: impl FnOnce(&HeaderMap) -> Result<Wire, PushError>,
 ) -> Result<StatusCode, PushError> {
     let (parts, body) = request.into_parts();
-    let tenant = ingest.tenant(&parts.headers)?;
-    let wire = wire(&parts.headers)?;
-    if let Some((status, text)) = ingest.blocked(&tenant) {
-        return if status == StatusCode::OK { Ok(status) } else { Err(PushError::Refused(status, text)) };
-    }
-    let body = ingest.bodies.read(body, ingest.config.distributor.max_recv_msg_size).await?;
-    let accepted = ingest.judge(&tenant, wire, body.bytes.clone()).await?;
-    drop(body);
-    ingest.metrics.count_push(&tenant, accepted.lines_received, accepted.bytes_received, &accepted.refusals);
-    if accepted.batch.rows() > 0 {
-        ingest.committer.commit(&tenant, accepted.batch).await?;
-    }
-    match accepted.refusals.answer() {
+    let received = receive(ingest, &parts.headers, body, wire).await?;
+    match received.refusal {
+        Some((StatusCode::OK, _)) => Ok(StatusCode::OK),
         Some((status, text)) => Err(PushError::Refused(status, text)),
         None => Ok(StatusCode::NO_CONTENT),
     }
+}
+
+/// Reads, judges and stores a body.
+pub(crate) async fn receive(
+    ingest: &Ingest,
+    headers: &HeaderMap,
+    body: Body,
+    wire: impl FnOnce(&HeaderMap) -> Result<Wire, PushError>,
+) -> Result<Received, PushError> {
+    let tenant = ingest.tenant(headers)?;
+    let wire = wire(headers)?;
+    let body = ingest.bodies.read(body, ingest.config.distributor.max_recv_msg_size).await?;
+    let mut accepted = ingest.judge(&tenant, wire, body.bytes.clone()).await?;
+    drop(body);
+    ingest.metrics.count_push(&tenant, accepted.lines_received, accepted.bytes_received, &accepted.refusals);
+    if accepted.batch.rows() > 0 {
+        ingest.committer.commit(&tenant, std::mem::take(&mut accepted.batch)).await?;
+    }
+    Ok(Received { refusal: accepted.blocked.or_else(|| accepted.refusals.answer()), answer: accepted.answer })
 }
 
 impl Ingest {
@@ -114,19 +144,73 @@ impl Ingest {
     fn judge_body(&self, tenant: &TenantId, wire: Wire, body: Bytes) -> Result<Accepted, PushError> {
         let bytes_max = self.config.distributor.max_decompressed_size;
         let body = wire.encoding.decode(body, bytes_max)?;
-        match wire.format {
-            Format::Json => self.judge_request(tenant, wire, &body, &push::decode_json(&body)?),
-            Format::LegacyJson => self.judge_request(tenant, wire, &body, &push::decode_legacy_json(&body)?),
+        match &wire.format {
+            Format::Json => self.judge_request(tenant, &wire, &body, &push::decode_json(&body)?),
+            Format::LegacyJson => self.judge_request(tenant, &wire, &body, &push::decode_legacy_json(&body)?),
             Format::Protobuf => {
                 let body = push::unsnap(&body, bytes_max)?;
-                self.judge_request(tenant, wire, &body, &push::decode_protobuf(&body)?)
+                self.judge_request(tenant, &wire, &body, &push::decode_protobuf(&body)?)
             }
-            Format::OtlpJson => self.judge_otlp(tenant, wire, &body, Logs::decode_json(&body)?),
-            Format::OtlpProtobuf => self.judge_otlp(tenant, wire, &body, Logs::decode_protobuf(&body)?),
+            Format::OtlpJson => self.judge_otlp(tenant, &wire, &body, Logs::decode_json(&body)?),
+            Format::OtlpProtobuf => self.judge_otlp(tenant, &wire, &body, Logs::decode_protobuf(&body)?),
+            Format::Bulk(names, index) => self.judge_bulk(tenant, &wire, &body, names, index),
+            Format::JsonLines(names) => self.judge_lines(tenant, &wire, &body, names),
         }
     }
 
-    fn judge_otlp(&self, tenant: &TenantId, wire: Wire, body: &[u8], logs: Logs) -> Result<Accepted, PushError> {
+    fn judge_bulk(
+        &self,
+        tenant: &TenantId,
+        wire: &Wire,
+        body: &[u8],
+        names: &FieldNames,
+        index: &str,
+    ) -> Result<Accepted, PushError> {
+        let start = Instant::now();
+        let text = String::from_utf8_lossy(body);
+        let (request, items) = documents::decode_bulk(&text, index, names)?;
+        let mut accepted = self.judge_documents(tenant, wire, body, &request)?;
+        let answer = documents::answer(&items, start.elapsed().as_millis(), |place| accepted.refusal(place));
+        for item in items {
+            if let Err(why) = item.place {
+                accepted.refuse_document(why, item.bytes);
+            }
+        }
+        accepted.answer = Some(answer).filter(|_| accepted.blocked.is_none());
+        Ok(accepted)
+    }
+
+    fn judge_lines(
+        &self,
+        tenant: &TenantId,
+        wire: &Wire,
+        body: &[u8],
+        names: &FieldNames,
+    ) -> Result<Accepted, PushError> {
+        let text = String::from_utf8_lossy(body);
+        let lines = documents::decode_lines(&text, names)?;
+        let mut accepted = self.judge_documents(tenant, wire, body, &lines.request)?;
+        for (bytes, why) in lines.refused {
+            accepted.refuse_document(why, bytes);
+        }
+        Ok(accepted)
+    }
+
+    /// Documents may all be refused, or none sent: that is no error of its own.
+    fn judge_documents(
+        &self,
+        tenant: &TenantId,
+        wire: &Wire,
+        body: &[u8],
+        request: &PushRequest<'_>,
+    ) -> Result<Accepted, PushError> {
+        match request.streams.is_empty() {
+            true => Ok(Accepted::default()),
+            false => self.judge_request(tenant, wire, body, request),
+        }
+    }
+
+    fn judge_otlp(&self, tenant: &TenantId, wire: &Wire, body: &[u8], logs: Logs) -> Result<Accepted, PushError> {
         let limits = self.config.limits(tenant);
         let mapping = Mapping {
             config: &limits.otlp_config,
@@ -139,16 +223,24 @@ impl Ingest {
     fn judge_request(
         &self,
         tenant: &TenantId,
-        wire: Wire,
+        wire: &Wire,
         body: &[u8],
         request: &PushRequest<'_>,
     ) -> Result<Accepted, PushError> {
         if request.streams.is_empty() {
             return Err(PushError::Nothing);
         }
+        let reserved = |stream: &PushStream<'_>| BACKFILL_LABELS.iter().any(|name| stream.labels.contains(name));
+        if request.streams.iter().any(reserved) {
+            let [flag, shard] = BACKFILL_LABELS;
+            return Err(PushError::Header(format!("labels {flag} and {shard} are reserved")));
+        }
+        if let Some(blocked) = self.blocked(tenant) {
+            return Ok(Accepted::blocked(request, blocked));
+        }
         let id = wire.batch_id.unwrap_or_else(|| xxh3_128(body));
         let limits = self.config.limits(tenant);
-        let judge = Judge { tenant, limits: &limits, now_ns: (self.now)() };
+        let judge = Judge { tenant, limits: &limits, now_ns: (self.now)(), backfill: wire.backfill.as_deref() };
         let rates = self.rates.of(tenant, judge.limits, judge.now_ns);
         Ok(judge.judge(request, id, body.len(), &rates))
     }
@@ -165,7 +257,7 @@ impl Ingest {
 }
 
 /// A header's value; an absent or unreadable one is empty.
-fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> &str {
+pub(crate) fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
 }
 
@@ -179,7 +271,8 @@ fn wire(headers: &HeaderMap, json: Format) -> Result<Wire, PushError> {
     };
     let encoding = header(headers, CONTENT_ENCODING);
     let not_supported = || PushError::Header(format!("Content-Encoding {} not supported", model::quote(encoding)));
-    Ok(Wire { format, encoding: Encoding::of(encoding).ok_or_else(not_supported)?, batch_id: batch_id(headers) })
+    let encoding = Encoding::of(encoding).ok_or_else(not_supported)?;
+    Ok(Wire { format, encoding, batch_id: batch_id(headers), backfill: backfill(headers)? })
 }
 
 /// OTLP's rule: the type is exactly one of two.
@@ -193,11 +286,27 @@ fn otlp_wire(headers: &HeaderMap) -> Result<Wire, PushError> {
     let told =
         || PushError::Header(format!("unsupported content encoding {encoding}: only gzip, lz4 and zstd are supported"));
     let encoding = Encoding::of_otlp(encoding).ok_or_else(told)?;
-    Ok(Wire { format, encoding, batch_id: batch_id(headers) })
+    Ok(Wire { format, encoding, batch_id: batch_id(headers), backfill: backfill(headers)? })
 }
 
 /// The collector's name for the batch, if it is one.
 fn batch_id(headers: &HeaderMap) -> Option<u128> {
     let text = header(headers, BATCH_HEADER);
     (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// The shard of a backfill, if the header names one.
+fn backfill(headers: &HeaderMap) -> Result<Option<String>, PushError> {
+    let Some(value) = headers.get(BACKFILL_HEADER).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let told = |why: String| PushError::Header(format!("invalid X-Loki-Backfill-Shard header{why}"));
+    if value.len() > BACKFILL_BYTES_MAX {
+        return Err(told(format!(": value length {} exceeds limit of {BACKFILL_BYTES_MAX}", value.len())));
+    }
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(shard) => Ok(Some(shard.to_owned())),
+        Err(_) => {
+            let shown = model::quote(&String::from_utf8_lossy(value.as_bytes()));
+            Err(told(format!(" {shown}: must be a valid label value")))
+        }
+    }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Reason {
     RateLimited,
     StreamLimit,
     PerStreamRateLimit,
+    BlockedIngestion,
+    InvalidDocument,
 }
 
 impl Reason {
@@ -52,6 +54,8 @@ impl Reason {
             Reason::RateLimited => "rate_limited",
             Reason::StreamLimit => "stream_limit",
             Reason::PerStreamRateLimit => "per_stream_rate_limit",
+            Reason::BlockedIngestion => "blocked_ingestion",
+            Reason::InvalidDocument => "invalid_document",
         }
     }
 
@@ -80,17 +84,34 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// Notes a refusal that costs so many lines and bytes.
-    pub(crate) fn add(&mut self, refusal: Refusal, lines: u64, bytes: u64) {
-        match self.discarded.iter_mut().find(|(reason, ..)| *reason == refusal.reason) {
-            Some(row) => (row.1, row.2) = (row.1 + lines, row.2 + bytes),
-            None => self.discarded.push((refusal.reason, lines, bytes)),
+    /// Notes a refusal that costs so many lines and bytes. Gives the number of its text, if that is told.
+    pub(crate) fn add(&mut self, refusal: Refusal, lines: u64, bytes: u64) -> Option<usize> {
+        self.discard(refusal.reason, lines, bytes);
+        if let Some(place) = self.texts.iter().position(|(text, ..)| *text == refusal.text) {
+            self.texts.get_mut(place)?.1 += 1;
+            return Some(place);
         }
-        let room = self.texts.len() < TEXTS_TOLD_MAX;
-        match self.texts.iter_mut().find(|(text, ..)| *text == refusal.text) {
-            Some(row) => row.1 += 1,
-            None if room => self.texts.push((refusal.text, 1, refusal.reason.is_rate())),
-            None => self.untold += 1,
+        if self.texts.len() >= TEXTS_TOLD_MAX {
+            self.untold += 1;
+            return None;
+        }
+        self.texts.push((refusal.text, 1, refusal.reason.is_rate()));
+        Some(self.texts.len() - 1)
+    }
+
+    /// Counts what is lost without telling it.
+    pub(crate) fn discard(&mut self, reason: Reason, lines: u64, bytes: u64) {
+        match self.discarded.iter_mut().find(|(known, ..)| *known == reason) {
+            Some(row) => (row.1, row.2) = (row.1 + lines, row.2 + bytes),
+            None => self.discarded.push((reason, lines, bytes)),
+        }
+    }
+
+    /// Status and text of one refusal, by the number that `add` gave.
+    pub(crate) fn told(&self, number: Option<usize>) -> (u16, &str) {
+        match number.and_then(|number| self.texts.get(number)) {
+            Some((text, _, rate)) => (if *rate { 429 } else { 400 }, text),
+            None => (400, "refused, as many others of this request"),
         }
     }
 
@@ -197,6 +218,10 @@ impl Refusal {
         Refusal::new(Reason::StructuredMetadataTooMany, text)
     }
 
+    pub(crate) fn invalid_document(why: String) -> Self {
+        Refusal::new(Reason::InvalidDocument, why)
+    }
+
     pub(crate) fn too_many_days(max: usize) -> Self {
         Refusal::new(Reason::TooManyDays, format!("entries of more than {max} days in one push"))
     }
@@ -247,7 +272,9 @@ mod tests {
 
     fn answer(refusals: &[Refusal]) -> Option<(u16, String)> {
         let mut all = Refusals::default();
-        refusals.iter().for_each(|refusal| all.add(refusal.clone(), 1, 1));
+        for refusal in refusals {
+            all.add(refusal.clone(), 1, 1);
+        }
         all.answer().map(|(status, text)| (status.as_u16(), text))
     }
 

@@ -4,6 +4,7 @@
 
 pub mod aws;
 pub mod config;
+pub mod documents;
 mod limits;
 pub mod otlp;
 pub mod params;

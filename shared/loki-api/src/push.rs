@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use model::Labels;
 
+pub(crate) use json::Text;
 pub use json::decode_json;
 pub use labels::{LabelsError, ParsedLabels, parse_labels};
 pub use legacy::decode_legacy_json;
@@ -79,6 +80,9 @@ pub enum DecodeError {
     /// A stream's label string.
     #[error("couldn't parse labels: {0}")]
     Labels(#[from] LabelsError),
+    /// Not the pairs of lines that `_bulk` takes.
+    #[error("{0}")]
+    Bulk(String),
     /// The body unfolds to more than one push may.
     #[error("push request holds more than {ITEMS_MAX} streams, entries and metadata pairs")]
     TooMany,

@@ -194,7 +194,7 @@ pub(super) fn take<E: serde::de::Error>(budget: &mut Budget) -> Result<(), E> {
 
 /// A JSON string, borrowed unless it has escapes. Read as bytes, so that a lone surrogate or invalid UTF-8 costs one
 /// character and not the push.
-pub(super) struct Text;
+pub(crate) struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {
     type Value = Cow<'de, str>;
