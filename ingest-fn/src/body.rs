@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
-use flate2::read::{DeflateDecoder, MultiGzDecoder};
+use flate2::read::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
 use futures::StreamExt as _;
 use loki_api::push::DecodeError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,6 +20,9 @@ use crate::lz4;
 
 /// Bytes that one permit of the budget stands for.
 const PERMIT_BYTES: usize = 1 << 10;
+
+/// Room that raw deflate gets at a time.
+const INFLATE_STEP_BYTES: usize = 64 << 10;
 
 /// The largest window that zstd may ask for, as a power of two: 8 MiB, what RFC 9659 allows to a `Content-Encoding`.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -127,7 +131,7 @@ impl Encoding {
             }
             Encoding::Plain => Ok(body),
             Encoding::Gzip => inflate(MultiGzDecoder::new(&*body), bytes_max),
-            Encoding::Deflate => inflate(DeflateDecoder::new(&*body), bytes_max),
+            Encoding::Deflate => inflate_raw(&body, bytes_max),
             // Loki's decoder says the same of a body that ends early.
             Encoding::Lz4 if !lz4::is_whole(&body) => Err(PushError::Body("unexpected EOF".to_owned())),
             Encoding::Lz4 => inflate(lz4_flex::frame::FrameDecoder::new(&*body), bytes_max),
@@ -137,6 +141,28 @@ impl Encoding {
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(broken)?;
                 inflate(decoder, bytes_max)
             }
+        }
+    }
+}
+
+/// Undoes deflate without a frame. By hand, because the reader of flate2 takes a body that was cut off for a whole one.
+fn inflate_raw(body: &[u8], bytes_max: u64) -> Result<Bytes, PushError> {
+    let mut state = Decompress::new(false);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.reserve(INFLATE_STEP_BYTES);
+        let (read, held) = (state.total_in(), bytes.len());
+        let rest = usize::try_from(read).ok().and_then(|read| body.get(read..)).unwrap_or_default();
+        let status = state.decompress_vec(rest, &mut bytes, FlushDecompress::None);
+        let status = status.map_err(|e| PushError::Body(e.to_string()))?;
+        if bytes.len() as u64 > bytes_max {
+            return Err(DecodeError::TooLarge { size: bytes.len() as u64, max: bytes_max }.into());
+        }
+        if status == Status::StreamEnd {
+            return Ok(bytes.into());
+        }
+        if state.total_in() == read && bytes.len() == held {
+            return Err(PushError::Body("unexpected EOF".to_owned()));
         }
     }
 }

@@ -387,3 +387,38 @@ async fn a_push_over_too_many_days_is_cut() {
     assert_eq!((status, text.as_str()), (400, "entries of more than 400 days in one push\n"));
     assert_eq!(world.rows("fake").await.len(), 400);
 }
+
+/// A body that ends early is refused in every format and encoding, and nothing of it is stored.
+#[tokio::test]
+async fn bodies_cut_off_are_refused() {
+    let json = body(r#"{"app":"a"}"#, &format!(r#"["{NOW_NS}","x"]"#)).into_bytes();
+    let documents = format!("{{\"message\":\"a\",\"_time\":\"{NOW_NS}\"}}\n").repeat(3).into_bytes();
+    let encoded = |name| ("Content-Encoding", name);
+    let proto = ("Content-Type", "application/x-protobuf");
+    type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, Vec<u8>);
+    let cases: Vec<Case<'_>> = vec![
+        (PUSH, vec![JSON], json.clone()),
+        (PUSH, vec![JSON, encoded("gzip")], gzip(&json)),
+        (PUSH, vec![JSON, encoded("deflate")], deflate(&json)),
+        (PUSH, vec![proto], protobuf("x")),
+        (PUSH, vec![proto, encoded("deflate")], deflate(&protobuf("x"))),
+        ("/insert/jsonline", vec![encoded("gzip")], gzip(&documents)),
+        ("/insert/jsonline", vec![encoded("deflate")], deflate(&documents)),
+        ("/insert/jsonline", vec![encoded("zstd")], zstd(&documents)),
+    ];
+    let world = limits("");
+    for (path, headers, whole) in &cases {
+        for cut in 0..whole.len() {
+            // Nothing at all is no line, and a valid request.
+            if *path == "/insert/jsonline" && cut == 0 {
+                continue;
+            }
+            let (status, text) = world.send(path, headers, whole[..cut].to_vec()).await;
+            assert_eq!(status.as_u16(), 400, "{path} {headers:?} cut at {cut}: {text}");
+        }
+    }
+    assert_eq!(world.rows("fake").await.len(), 0);
+    for (path, headers, whole) in cases {
+        assert!(world.send(path, &headers, whole).await.0.is_success(), "{path} {headers:?}");
+    }
+}

@@ -339,6 +339,7 @@ const DISTRIBUTOR_WITHOUT_EFFECT: &[&str] = &[
 /// Keys of `limits_config` that do nothing here.
 const LIMITS_WITHOUT_EFFECT: &[&str] = &[
     "allow_deletes",
+    "block_ingestion_policy_until",
     "blocked_queries",
     "bloom_*",
     "cardinality_limit",
