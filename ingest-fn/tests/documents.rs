@@ -189,3 +189,36 @@ async fn backfill() {
     let reserved = "labels __backfill__ and __backfill_shard__ are reserved\n";
     assert_eq!(send("s", r#"{"__backfill__":"true"}"#).await, (400, reserved.into(), 0));
 }
+
+/// What is refused is counted by its reason, blocked and unreadable documents too.
+#[tokio::test]
+async fn refusals_are_counted() {
+    let metrics = async |world: &World| {
+        let request = Request::get("/metrics").body(Body::empty()).expect("a request");
+        let response = world.router.clone().oneshot(request).await.expect("never fails");
+        let text = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    let world = limits("");
+    assert_eq!(world.send(LINES, &[], "nonsense\n{\"message\":\"a\"}").await.0.as_u16(), 400);
+    let text = metrics(&world).await;
+    assert!(text.contains(r#"loki_discarded_bytes_total{reason="invalid_document",tenant="fake"} 8"#), "{text}");
+    assert!(text.contains(r#"loki_distributor_lines_received_total{tenant="fake"} 2"#), "{text}");
+    let world = limits("block_ingestion_until: '2027-01-01T00:00:00Z', block_ingestion_status_code: 200");
+    assert_eq!(world.send(LINES, &[], "{\"message\":\"a\"}\n{\"message\":\"b\"}").await.0.as_u16(), 200);
+    let text = metrics(&world).await;
+    assert!(text.contains(r#"loki_discarded_samples_total{reason="blocked_ingestion",tenant="fake"} 2"#), "{text}");
+}
+
+/// A body without times that comes again is new entries, unlike one with times.
+#[tokio::test]
+async fn documents_without_a_time_are_no_retries() {
+    let world = limits("");
+    let (first, later) = (world.ingest.clone(), world.ingest.clone().with_clock(|| NOW_NS + 1_000));
+    for ingest in [first, later] {
+        let request = Request::post(LINES).body(Body::from("{\"message\":\"beat\"}")).expect("a request");
+        let response = ingest_fn::router(ingest).oneshot(request).await.expect("never fails");
+        assert_eq!(response.status().as_u16(), 200);
+    }
+    assert_eq!(stored(&world).await.len(), 2);
+}
