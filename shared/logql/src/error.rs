@@ -1,6 +1,6 @@
 //! What can be wrong with a query, told in the words that Loki uses.
 //!
-//! Kinds are split by what the caller does: the first two and `Limit` are the fault of the query text and known before
+//! Kinds are split by what the caller does: the first three and `Limit` are the fault of the query text and known before
 //! any data is read; `Pipeline` shows itself only when an entry is met.
 
 use std::fmt;
@@ -25,6 +25,8 @@ pub enum Kind {
     },
     /// The text is LogQL, but asks for something that makes no sense.
     Invalid,
+    /// The text is LogQL, but more than the selector that was wanted.
+    NotSelector,
     /// An entry could not be processed, which fails a metric query.
     Pipeline,
     /// A named limit was reached.
@@ -40,6 +42,11 @@ impl Error {
     /// A query that cannot mean anything.
     pub fn invalid(text: impl Into<String>) -> Self {
         Self { kind: Kind::Invalid, text: text.into() }
+    }
+
+    /// A query where a selector alone can be answered.
+    pub fn not_selector() -> Self {
+        Self { kind: Kind::NotSelector, text: "only label matchers are supported".to_owned() }
     }
 
     /// An entry that fails the query. The text is complete: nothing is put before it.
@@ -70,7 +77,7 @@ impl fmt::Display for Error {
                 write!(formatter, "parse error at line {line}, col {column}: {}", self.text)
             }
             Kind::Invalid => write!(formatter, "parse error : {}", self.text),
-            Kind::Pipeline | Kind::Limit => formatter.write_str(&self.text),
+            Kind::NotSelector | Kind::Pipeline | Kind::Limit => formatter.write_str(&self.text),
         }
     }
 }

@@ -101,8 +101,8 @@ fn selectors() {
     for (query, want) in [
         ("{}", Ok("")),
         ("{a=\"b\", c=~\".*\"}", Ok("a=\"b\" c=~\".*\"")),
-        ("{a=\"b\"} |= \"x\"", Err("parse error : only label matchers is supported")),
-        ("rate({a=\"b\"}[5m])", Err("parse error : only label matchers is supported")),
+        ("{a=\"b\"} |= \"x\"", Err("only label matchers are supported")),
+        ("rate({a=\"b\"}[5m])", Err("only label matchers are supported")),
         ("{", Err("parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER or }")),
         ("{a=~\"(\"}", Err("parse error : error parsing regexp: missing closing ): `(`")),
     ] {

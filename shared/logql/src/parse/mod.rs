@@ -52,7 +52,7 @@ pub fn parse_selector(query: &str) -> Result<Vec<Matcher>, Error> {
     parser.check_regexps()?;
     match expr {
         Expr::Log(LogExpr { selector, pipeline }) if pipeline.is_empty() => Ok(selector),
-        _ => Err(Error::invalid("only label matchers is supported")),
+        _ => Err(Error::not_selector()),
     }
 }
 
