@@ -5,7 +5,6 @@
 
 use logql::ast::{LabelChoice, LabelFilter, LabelSource, RangeOp, Stage};
 use logql::eval::Leaf;
-use segment::{BlockMeta, ColumnKind};
 
 use crate::rows::{Columns, MetadataColumns};
 
@@ -28,7 +27,7 @@ pub(crate) fn of_leaf(leaf: &Leaf<'_>) -> Columns {
     Columns { lines, lengths: lines, metadata }
 }
 
-/// How a leaf's samples can be counted without looking at any entry, if nothing tells entries of a stream apart.
+/// What a sample amounts to, if only its labels and its stored line decide whether there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bulk {
     /// Each entry is a sample.
@@ -38,10 +37,12 @@ pub(crate) enum Bulk {
 }
 
 impl Bulk {
-    /// Of a leaf whose stages look at labels alone.
+    /// Of a leaf whose stages look at labels alone, or are line filters, which then run before all others: entries with
+    /// the same labels make samples of the same series.
     pub(crate) fn of_leaf(leaf: &Leaf<'_>) -> Option<Self> {
         let aggregation = leaf.aggregation;
-        if aggregation.log.pipeline.iter().any(reads_line) || aggregation.unwrap.is_some() {
+        let other = |stage: &Stage| reads_line(stage) && !matches!(stage, Stage::LineFilter(_));
+        if aggregation.log.pipeline.iter().any(other) || aggregation.unwrap.is_some() {
             return None;
         }
         match aggregation.op {
@@ -51,16 +52,16 @@ impl Bulk {
         }
     }
 
-    /// Whether it goes for a block: if no metadata that the query looks at is there.
-    pub(crate) fn fits(self, columns: &Columns, block: &BlockMeta) -> bool {
-        !columns.of(block).iter().any(|column| matches!(column.kind, ColumnKind::Metadata(_)))
-    }
-
     /// The columns that are enough.
-    pub(crate) fn columns(self) -> Columns {
-        let metadata = MetadataColumns::Named(Vec::new());
-        Columns { lines: false, lengths: self == Bulk::Lengths, metadata }
+    pub(crate) fn columns(self, leaf: &Leaf<'_>) -> Columns {
+        let lines = filters_lines(leaf);
+        Columns { lines, lengths: lines || self == Bulk::Lengths, ..of_leaf(leaf) }
     }
+}
+
+/// Whether any stage is a line filter.
+pub(crate) fn filters_lines(leaf: &Leaf<'_>) -> bool {
+    leaf.aggregation.log.pipeline.iter().any(|stage| matches!(stage, Stage::LineFilter(_)))
 }
 
 fn reads_line(stage: &Stage) -> bool {

@@ -25,6 +25,11 @@ pub(crate) struct Hits {
 }
 
 impl Hits {
+    /// Whether no line filter was asked: places are rows.
+    pub(crate) fn is_all(&self) -> bool {
+        self.rows.is_none()
+    }
+
     /// The row at a place that lies in one of `runs`.
     pub(crate) fn row(&self, place: usize) -> usize {
         match &self.rows {

@@ -3,13 +3,16 @@
 //! In: an expression and its steps. Out: a vector, matrix or number. Blocks are folded independently into a few partial
 //! aggregates, so that memory grows with the result and not with the data.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
 use logql::ast::MetricExpr;
 use logql::eval::{self, Leaf, RangeFold, Steps};
 use logql::matcher::Selector;
-use logql::sample::Sampler;
-use model::{EntryRef, Series, TimeRange};
+use logql::sample::{Sampler, StreamSampler};
+use model::{Labels, Series, TimeRange};
 
 use crate::Error;
 use crate::columns::{self, Bulk};
@@ -26,6 +29,8 @@ use crate::scan::Scan;
 
 /// Rows between two looks at whether anyone still waits.
 const CHECK_ROWS: usize = 4096;
+/// Most combinations of metadata whose series are kept for a run; beyond that all are forgotten and found again.
+const CODES_KEPT_MAX: usize = 4096;
 
 /// The value of an expression at each step.
 pub(crate) async fn evaluate(expr: &MetricExpr, steps: Steps, scan: &Scan) -> Result<eval::Evaluated, Error> {
@@ -50,7 +55,7 @@ async fn fold_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan) -> Result<Vec<Ser
     scan.reader().count(|stats| stats.streams += plan.streams().len() as u64);
     let masks = duplicates::masks(&plan, scan).await?;
     let wanted = columns::of_leaf(leaf);
-    let folds = match Bulk::of_leaf(leaf) {
+    let folds = match Bulk::of_leaf(leaf).filter(|_| !columns::filters_lines(leaf)) {
         Some(bulk) => {
             let counting = Counting { leaf, steps, sampler: sampler.clone(), bulk, wanted: &wanted };
             counting.take(&mut plan, &masks, scan).await?
@@ -86,9 +91,8 @@ struct Folding<'q> {
 
 impl Folding<'_> {
     async fn block(&self, place: usize, opened: &Arc<OpenSegment>, block: &PlannedBlock) -> Result<(), Error> {
-        let meta = opened.footer.blocks().get(block.index);
-        let bulk = Bulk::of_leaf(self.leaf).filter(|bulk| meta.is_some_and(|meta| bulk.fits(&self.wanted, meta)));
-        let columns = bulk.map_or_else(|| self.wanted.clone(), Bulk::columns);
+        let bulk = Bulk::of_leaf(self.leaf);
+        let columns = bulk.map_or_else(|| self.wanted.clone(), |bulk| bulk.columns(self.leaf));
         let work = Work {
             scan: self.scan.clone(),
             sampler: self.sampler.clone(),
@@ -127,30 +131,62 @@ struct Work {
 impl Work {
     fn run(self, rows: &Rows, fold: &mut RangeFold) -> Result<(), Error> {
         match self.bulk {
-            Some(bulk) => self.runs.iter().try_for_each(|run| self.run_bulk(bulk, rows, run, fold)),
+            Some(bulk) => self.run_bulk(bulk, rows, fold),
             None => self.run_rows(rows, fold),
         }
     }
 
-    /// Entries of the stream cannot be told apart: their times, or lengths, are all that counts.
-    fn run_bulk(&self, bulk: Bulk, rows: &Rows, run: &PlannedRun, fold: &mut RangeFold) -> Result<(), Error> {
-        let mut sampler = self.sampler.for_stream(&run.stream);
-        let any = EntryRef { timestamp_ns: run.min_ts, line: "", metadata: &[] };
-        let Some(sample) = sampler.process(any)? else { return Ok(()) };
-        let chosen = rows.in_time(run)?;
-        self.count(chosen.len(), 0, chosen.len());
-        // The rows between those that are passed over.
+    /// Entries with the same labels cannot be told apart: their times, or lengths, are all that counts.
+    fn run_bulk(&self, bulk: Bulk, rows: &Rows, fold: &mut RangeFold) -> Result<(), Error> {
+        let hits = hits::find(&self.runs, self.sampler.leading_line_filters(), rows)?;
+        let mut passed = 0;
+        for (run, places) in self.runs.iter().zip(&hits.runs).filter(|(_, places)| !places.is_empty()) {
+            self.scan.check()?;
+            passed += places.len();
+            let mut series = SeriesOfCodes::new(self.sampler.for_stream(&run.stream));
+            if rows.has_no_metadata() && hits.is_all() {
+                if let Some(series) = series.find(places.start, rows)? {
+                    self.fold_run(bulk, series, places.clone(), rows, fold)?;
+                }
+                continue;
+            }
+            let (timestamps, lengths) = (rows.timestamps()?, rows.lengths()?);
+            for row in places.clone().map(|place| hits.row(place)) {
+                if self.passed_over.binary_search(&row).is_ok() {
+                    continue;
+                }
+                let Some(series) = series.find(row, rows)? else { continue };
+                let value = match bulk {
+                    Bulk::Rows => 1.0,
+                    Bulk::Lengths => f64::from(lengths.get(row).copied().unwrap_or_default()),
+                };
+                fold.add(series, timestamps.get(row).copied().unwrap_or_default(), value);
+            }
+        }
+        self.count(passed.max(hits.searched as usize), hits.searched_bytes as usize, passed);
+        Ok(())
+    }
+
+    /// Rows of one series, but for those that are passed over.
+    fn fold_run(
+        &self,
+        bulk: Bulk,
+        series: &Labels,
+        chosen: Range<usize>,
+        rows: &Rows,
+        fold: &mut RangeFold,
+    ) -> Result<(), Error> {
         let mut from = chosen.start;
         let first_over = self.passed_over.partition_point(|row| *row < chosen.start);
         let over = self.passed_over.iter().skip(first_over).take_while(|row| **row < chosen.end);
         for to in over.copied().chain([chosen.end]) {
             let times = rows.timestamps()?.get(from..to).unwrap_or_default();
             match bulk {
-                Bulk::Rows => fold.add_counts(sample.series, times),
+                Bulk::Rows => fold.add_counts(series, times),
                 Bulk::Lengths => {
                     let lengths = rows.lengths()?.get(from..to).unwrap_or_default();
                     let lengths: Vec<f64> = lengths.iter().map(|length| f64::from(*length)).collect();
-                    fold.add_values(sample.series, times, &lengths);
+                    fold.add_values(series, times, &lengths);
                 }
             }
             from = to + 1;
@@ -191,5 +227,42 @@ impl Work {
             stats.line_bytes += line_bytes as u64;
             stats.post_filter_lines += passed as u64;
         });
+    }
+}
+
+/// The series of a stream's entries by the codes of their metadata: the pipeline runs once for all that share them.
+struct SeriesOfCodes<'s> {
+    sampler: StreamSampler<'s>,
+    /// None: the query drops such entries.
+    known: HashMap<Vec<u32>, Option<Labels>, RandomState>,
+    codes: Vec<u32>,
+    /// Those of the entry before, and its series: the next one is mostly alike.
+    last: Option<(Vec<u32>, Option<Labels>)>,
+}
+
+impl<'s> SeriesOfCodes<'s> {
+    fn new(sampler: StreamSampler<'s>) -> Self {
+        SeriesOfCodes { sampler, known: HashMap::default(), codes: Vec::new(), last: None }
+    }
+
+    fn find(&mut self, row: usize, rows: &Rows) -> Result<Option<&Labels>, Error> {
+        rows.codes(row, &mut self.codes)?;
+        if self.last.as_ref().is_none_or(|(codes, _)| *codes != self.codes) {
+            let series = match self.known.get(&self.codes) {
+                Some(series) => series.clone(),
+                None => {
+                    let mut metadata = Metadata::new();
+                    let entry = rows.labels(row, &mut metadata)?;
+                    let series = self.sampler.process_filtered(entry)?.map(|sample| sample.series.clone());
+                    if self.known.len() >= CODES_KEPT_MAX {
+                        self.known.clear();
+                    }
+                    self.known.insert(self.codes.clone(), series.clone());
+                    series
+                }
+            };
+            self.last = Some((self.codes.clone(), series));
+        }
+        Ok(self.last.as_ref().and_then(|(_, series)| series.as_ref()))
     }
 }

@@ -186,14 +186,38 @@ impl Rows {
         row: usize,
         metadata: &'m mut Metadata<'a>,
     ) -> Result<EntryRef<'m>, Error> {
+        let entry = self.labels(row, metadata)?;
+        let timestamp_ns = self.timestamps()?.get(row).copied().unwrap_or_default();
+        Ok(EntryRef { timestamp_ns, line: self.lines()?.get(row), ..entry })
+    }
+
+    /// The same without its line and time.
+    pub(crate) fn labels<'a: 'm, 'm>(
+        &'a self,
+        row: usize,
+        metadata: &'m mut Metadata<'a>,
+    ) -> Result<EntryRef<'m>, Error> {
         metadata.clear();
         for column in &self.metadata {
             if let Some(value) = self.dictionary(column)?.get(row) {
                 metadata.push((&column.name, value));
             }
         }
-        let timestamp_ns = self.timestamps()?.get(row).copied().unwrap_or_default();
-        Ok(EntryRef { timestamp_ns, line: self.lines()?.get(row), metadata })
+        Ok(EntryRef { timestamp_ns: 0, line: "", metadata })
+    }
+
+    /// Whether no metadata was read: then the entries of a stream have the same labels.
+    pub(crate) fn has_no_metadata(&self) -> bool {
+        self.metadata.is_empty()
+    }
+
+    /// What stands for a row's metadata: rows with the same codes have the same.
+    pub(crate) fn codes(&self, row: usize, codes: &mut Vec<u32>) -> Result<(), Error> {
+        codes.clear();
+        for column in &self.metadata {
+            codes.push(self.dictionary(column)?.codes.get(row).copied().unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// The rows of a run that lie in the time that is asked. Rows of a run are in time order.

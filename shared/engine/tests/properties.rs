@@ -143,6 +143,13 @@ fn counted() -> impl Strategy<Value = Counted> {
             (row.stream != 1 && row.level != Some("info")).then_some(1.0)
         }),
         ("trace_id", "count_over_time", "", |_| Some(1.0)),
+        ("s", "count_over_time", " |= \"err\"", |row| row.line.contains("err").then_some(1.0)),
+        ("detected_level, s", "bytes_over_time", " != \"500\" | trace_id!=\"t1\"", |row| {
+            (!row.line.contains("500") && row.trace != Some(1)).then_some(row.line.len() as f64)
+        }),
+        ("detected_level, trace_id", "count_over_time", " | s!=\"0\" |~ \"a|b\" |= \"b\"", |row| {
+            (row.stream != 0 && row.line.contains('b')).then_some(1.0)
+        }),
         ("trace_id, s", "count_over_time", " | trace_id!=\"\"", |row| row.trace.map(|_| 1.0)),
     ];
     prop::sample::select(leaves)
