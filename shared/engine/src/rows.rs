@@ -3,7 +3,7 @@
 //! In: a block and which columns are wanted. Out: entries, one after the other. A column that was not read is as if all
 //! its values were empty. Never trusts lengths that a stored column gives.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -95,16 +95,33 @@ pub(crate) struct Lines {
     offsets: Vec<usize>,
 }
 
+thread_local! {
+    /// The memory of the lines decoded before on this thread, used again.
+    static SPARE: RefCell<(String, Vec<usize>)> = RefCell::default();
+}
+
+/// Larger memory is given back to the system, so that one huge block does not stay with a thread.
+const SPARE_BYTES_MAX: usize = 4 << 20;
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if (1..=SPARE_BYTES_MAX).contains(&self.text.capacity()) {
+            let spare = (std::mem::take(&mut self.text), std::mem::take(&mut self.offsets));
+            // A thread that ends has no place for it any more.
+            let _ = SPARE.try_with(|kept| kept.replace(spare));
+        }
+    }
+}
+
 impl Lines {
-    fn new(text: String, lengths: &[u32]) -> Self {
-        let mut offsets = Vec::with_capacity(lengths.len() + 1);
+    fn set_lengths(&mut self, lengths: &[u32]) {
         let mut end = 0usize;
-        offsets.push(0);
-        offsets.extend(lengths.iter().map(|length| {
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.offsets.extend(lengths.iter().map(|length| {
             end = end.saturating_add(*length as usize);
             end
         }));
-        Lines { text, offsets }
     }
 
     /// A row's line.
@@ -154,10 +171,16 @@ impl Rows {
     /// The lines; empty ones if they were not read.
     pub(crate) fn lines(&self) -> Result<&Lines, Error> {
         once(&self.lines, || {
-            let timestamps = self.timestamps()?;
-            let text =
-                self.decode(&ColumnKind::Lines, |column, stored| segment::decode_lines(column, stored, timestamps))?;
-            Ok(if text.is_empty() { Lines::default() } else { Lines::new(text, self.lengths()?) })
+            let Some((column, stored)) = self.columns.iter().find(|(column, _)| column.kind == ColumnKind::Lines)
+            else {
+                return Ok(Lines::default());
+            };
+            let (text, offsets) = SPARE.take();
+            let mut lines = Lines { text, offsets };
+            let decoded = segment::decode_lines_into(column, stored, self.timestamps()?, &mut lines.text);
+            decoded.map_err(|why| corrupt(&self.opened.segment, &why))?;
+            lines.set_lengths(self.lengths()?);
+            Ok(lines)
         })
     }
 
