@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use model::Labels;
+use model::{Day, EntryRef, EntryVisitor, Labels};
 
 /// Bytes of text that a batch may hold: places in it are 32 bits.
 pub(crate) const TEXT_BYTES_MAX: usize = 1 << 30;
@@ -129,6 +129,23 @@ impl Batch {
         let pairs = self.pairs.get(row.metadata.start as usize..row.metadata.end as usize).unwrap_or_default();
         metadata.extend(pairs.iter().map(|(name, value)| (self.text_of(*name), self.text_of(*value))));
         self.text_of(row.line)
+    }
+
+    /// Shows the rows of one day, stream after stream.
+    pub(crate) fn walk_day(&self, day: Day, visitor: &mut dyn EntryVisitor) {
+        let mut metadata = Vec::new();
+        for (place, stream) in (0_u32..).zip(&self.streams) {
+            let of_day = |(_, row): &(u32, &Row)| Day::of(row.timestamp_ns) == day;
+            let mut rows = (0_u32..).zip(&stream.rows).filter(of_day).peekable();
+            if rows.peek().is_none() || !visitor.stream(&stream.labels) {
+                continue;
+            }
+            for (row, Row { timestamp_ns, .. }) in rows {
+                let id = RowId { timestamp_ns: *timestamp_ns, stream: place, row };
+                let line = self.entry(id, &mut metadata);
+                visitor.entry(EntryRef { timestamp_ns: *timestamp_ns, line, metadata: &metadata });
+            }
+        }
     }
 
     fn text_of(&self, span: Span) -> &str {

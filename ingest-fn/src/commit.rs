@@ -6,7 +6,7 @@
 //! it is durable; what waits is bounded, and beyond the bound a push is refused at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::batch::{Batch, RowId};
+use crate::live::{Listener, StoredDay};
 
 /// The window on a bucket, where every PUT is paid for.
 const BUCKET_WINDOW: Duration = Duration::from_millis(200);
@@ -79,6 +80,8 @@ pub(crate) struct Committer(Arc<Inner>);
 struct Inner {
     store: Store,
     settings: CommitSettings,
+    /// Told of what was stored.
+    listener: OnceLock<Listener>,
     queue: Mutex<Queue>,
     /// Batches accepted and not answered yet.
     open: watch::Sender<usize>,
@@ -119,7 +122,13 @@ struct Window {
 impl Committer {
     pub(crate) fn new(store: Store, settings: CommitSettings) -> Self {
         let (open, closing) = (watch::Sender::new(0), watch::Sender::new(false));
-        Committer(Arc::new(Inner { store, settings, queue: Mutex::default(), open, closing }))
+        let listener = OnceLock::new();
+        Committer(Arc::new(Inner { store, settings, listener, queue: Mutex::default(), open, closing }))
+    }
+
+    /// Names who is told of what was stored; the first one stays.
+    pub(crate) fn listen(&self, listener: Listener) {
+        let _ = self.0.listener.set(listener);
     }
 
     /// Stores a batch. It is committed even if the caller goes away meanwhile.
@@ -246,21 +255,35 @@ impl Inner {
 
     /// Packs and stores one group: a segment for each day.
     async fn store_group(self: Arc<Self>, tenant: TenantId, batches: Vec<Batch>) -> Result<(), CommitError> {
-        let packed = tokio::task::spawn_blocking(move || pack(&batches)).await;
+        let batches = Arc::new(batches);
+        let packing = Arc::clone(&batches);
+        let packed = tokio::task::spawn_blocking(move || pack(&packing)).await;
         let segments = packed.map_err(|e| CommitError::Packing(e.to_string()))??;
         stream::iter(segments)
-            .map(|(key, bytes)| self.put(&tenant, key, bytes))
+            .map(|(key, bytes)| self.put(&tenant, key, bytes, &batches))
             .buffer_unordered(PUTS_PER_COMMIT_MAX)
             .try_collect::<()>()
             .await
     }
 
-    async fn put(&self, tenant: &TenantId, key: FreshKey, bytes: Bytes) -> Result<(), CommitError> {
+    /// Stores one day's segment. A segment that was there before is nobody's news.
+    async fn put(
+        &self,
+        tenant: &TenantId,
+        key: FreshKey,
+        bytes: Bytes,
+        batches: &Arc<Vec<Batch>>,
+    ) -> Result<(), CommitError> {
         let (day, rows, size) = (key.day, key.rows, bytes.len());
         let put = tokio::time::timeout(PUT_TIMEOUT, self.store.put_fresh(tenant, key, bytes)).await;
         let committed = put.map_err(|_| CommitError::Timeout)?.map_err(CommitError::Store)?;
         let again = committed == Committed::Existed;
         tracing::debug!(%tenant, %day, rows, size, again, "segment stored");
+        if let Some(listener) = self.listener.get()
+            && !again
+        {
+            listener.tell(tenant, StoredDay::new(day, batches));
+        }
         Ok(())
     }
 }

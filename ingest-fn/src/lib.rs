@@ -19,6 +19,7 @@ mod refusal;
 
 mod batch;
 mod commit;
+mod live;
 
 mod error;
 mod metrics;
@@ -32,6 +33,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use loki_api::config::Config;
+use model::{StoredEntries, TenantId};
 use prometheus_client::registry::Registry;
 use store::Store;
 use tokio::sync::Semaphore;
@@ -43,6 +45,7 @@ pub use push::BATCH_HEADER;
 use body::BodyBudget;
 use commit::Committer;
 use error::PushError;
+use live::Listener;
 use metrics::Metrics;
 use rates::Rates;
 
@@ -78,6 +81,13 @@ impl Ingest {
     /// The same with another clock, nanoseconds since 1970.
     pub fn with_clock(mut self, now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         self.now = Arc::new(now);
+        self
+    }
+
+    /// The same with someone who is told of every commit: what was stored, after validation and enrichment, once for each day it
+    /// spans, and not for a retry that was stored before. The listener runs on the commit's way, so it must return at once.
+    pub fn with_listener(self, listener: impl Fn(&TenantId, Arc<dyn StoredEntries>) + Send + Sync + 'static) -> Self {
+        self.committer.listen(Listener::new(listener));
         self
     }
 

@@ -1,4 +1,4 @@
-//! A log entry, owned and borrowed, and a stream of them.
+//! A log entry, owned and borrowed, a stream of them, and stored entries that can be walked.
 
 use crate::Labels;
 
@@ -31,4 +31,22 @@ pub struct Stream {
     pub labels: Labels,
     /// The entries, in the order in which they arrived.
     pub entries: Vec<Entry>,
+}
+
+/// Entries that were stored, walked without copying one: what a live tail looks at.
+pub trait StoredEntries: Send + Sync {
+    /// Shows every entry, stream after stream.
+    fn walk(&self, visitor: &mut dyn EntryVisitor);
+
+    /// About how much memory they hold.
+    fn memory_bytes(&self) -> usize;
+}
+
+/// Looks at entries.
+pub trait EntryVisitor {
+    /// The entries that follow are of this stream; `false` passes over them.
+    fn stream(&mut self, labels: &Labels) -> bool;
+
+    /// One entry of the stream that was named last.
+    fn entry(&mut self, entry: EntryRef<'_>);
 }

@@ -10,7 +10,7 @@ mod tenant;
 mod time;
 mod value;
 
-pub use entry::{Entry, EntryRef, Stream};
+pub use entry::{Entry, EntryRef, EntryVisitor, StoredEntries, Stream};
 pub use labels::{Labels, LabelsBuilder, quote};
 pub use stats::QueryStats;
 pub use tenant::{TenantId, TenantIdError};

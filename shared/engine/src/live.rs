@@ -1,0 +1,156 @@
+//! Live log queries: the same selector and pipeline, run over entries as they are stored.
+//!
+//! In: a log query, and entries that a commit or a fresh segment brought. Out: those that match, each with what makes it the same
+//! entry as one that was told before. Looks at a stream's labels once and runs the pipeline once an entry; keeps nothing.
+
+use logql::ast::{Expr, LogExpr};
+use logql::matcher::Selector;
+use logql::pipeline::{Pipeline, StreamPipeline};
+use model::{EntryRef, EntryVisitor, Labels, LogEntry, StoredEntries, TenantId, TimeRange};
+use store::SegmentRef;
+
+use crate::duplicates::identity;
+use crate::newest::Identity;
+use crate::rows::{Columns, Metadata, Rows};
+use crate::scan::Scan;
+use crate::{Direction, Engine, Error, logs};
+
+/// A log query that is asked of entries to come.
+pub struct LiveQuery {
+    expr: LogExpr,
+    selector: Selector,
+    pipeline: Pipeline,
+}
+
+/// An entry that matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveEntry {
+    /// Equal for equal entries of a stream, in whichever segment they lie: time, line and metadata as stored.
+    pub identity: u128,
+    /// The entry behind the pipeline.
+    pub entry: LogEntry,
+}
+
+impl LiveQuery {
+    /// Compiles a query. A metric query is no error of the language, but cannot be followed: that is `Ok(None)`.
+    pub fn parse(query: &str) -> Result<Option<Self>, Error> {
+        let Expr::Log(expr) = logql::parse(query)? else { return Ok(None) };
+        let (selector, pipeline) = (Selector::new(&expr.selector)?, Pipeline::new(&expr.pipeline)?);
+        Ok(Some(LiveQuery { expr, selector, pipeline }))
+    }
+
+    /// Whether entries of this stream may match.
+    pub fn matches_stream(&self, stream: &Labels) -> bool {
+        self.selector.matches(stream)
+    }
+
+    /// Gives every entry that matches to `found`.
+    pub fn run(&self, entries: &dyn StoredEntries, found: &mut dyn FnMut(LiveEntry)) {
+        entries.walk(&mut Follower { query: self, found, stream: None });
+    }
+}
+
+/// Runs one query over a walk of entries.
+struct Follower<'q> {
+    query: &'q LiveQuery,
+    found: &'q mut dyn FnMut(LiveEntry),
+    /// The pipeline of the stream that is walked, and the stream's hash.
+    stream: Option<(StreamPipeline<'q>, u64)>,
+}
+
+impl EntryVisitor for Follower<'_> {
+    fn stream(&mut self, labels: &Labels) -> bool {
+        let matches = self.query.matches_stream(labels);
+        self.stream = matches.then(|| (self.query.pipeline.for_stream(labels), labels.stable_hash()));
+        matches
+    }
+
+    fn entry(&mut self, entry: EntryRef<'_>) {
+        let Some((pipeline, stream_hash)) = &mut self.stream else { return };
+        if let Some(processed) = pipeline.process(entry) {
+            let entry = LiveEntry { identity: identity(*stream_hash, entry), entry: processed.to_log_entry() };
+            (self.found)(entry);
+        }
+    }
+}
+
+impl Engine {
+    /// The newest entries of a range, oldest first: what a tail tells before it goes live.
+    pub async fn history(
+        &self,
+        query: &LiveQuery,
+        tenant: &TenantId,
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<LiveEntry>, Error> {
+        let (scan, _cancel) = Scan::new(self.reader());
+        let newest = logs::LogQuery::new(&query.expr, Direction::Backward, limit)?.find(&scan, tenant, range).await?;
+        let mut entries: Vec<LiveEntry> = newest.into_iter().map(LiveEntry::from).collect();
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// Walks a fresh segment block by block; blocks without a stream that `wants` are not read.
+    pub async fn walk_segment(
+        &self,
+        segment: &SegmentRef,
+        wants: &(dyn Fn(&Labels) -> bool + Sync),
+        walk: &mut (dyn FnMut(&dyn StoredEntries) + Send),
+    ) -> Result<(), Error> {
+        let (scan, _cancel) = Scan::new(self.reader());
+        for opened in scan.reader().open(vec![segment.clone()]).await? {
+            let streams = opened.footer.streams();
+            for (index, block) in opened.footer.blocks().iter().enumerate() {
+                let runs: Vec<WantedRun> = (block.runs.iter())
+                    .filter_map(|run| {
+                        let stream = &streams.get(run.stream as usize)?.labels;
+                        let rows = (run.first_row as usize)..(run.first_row as usize).saturating_add(run.rows as usize);
+                        wants(stream).then(|| WantedRun { stream: stream.clone(), rows })
+                    })
+                    .collect();
+                if runs.is_empty() {
+                    continue;
+                }
+                let rows = scan.block(opened.clone(), index, &Columns::all(), |rows| Ok(std::mem::take(rows))).await?;
+                walk(&WantedRows { rows, runs });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<(Identity, LogEntry)> for LiveEntry {
+    fn from((identity, entry): (Identity, LogEntry)) -> Self {
+        LiveEntry { identity, entry }
+    }
+}
+
+/// Rows of one stream.
+struct WantedRun {
+    stream: Labels,
+    rows: std::ops::Range<usize>,
+}
+
+/// A decoded block, of which some streams are wanted.
+struct WantedRows {
+    rows: Rows,
+    runs: Vec<WantedRun>,
+}
+
+impl StoredEntries for WantedRows {
+    fn walk(&self, visitor: &mut dyn EntryVisitor) {
+        let mut metadata = Metadata::new();
+        for run in &self.runs {
+            if !visitor.stream(&run.stream) {
+                continue;
+            }
+            for row in run.rows.start..run.rows.end.min(self.rows.len()) {
+                visitor.entry(self.rows.entry(row, &mut metadata));
+            }
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.rows.len()
+    }
+}
