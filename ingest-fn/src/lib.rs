@@ -86,7 +86,10 @@ impl Ingest {
 
     /// The same with someone who is told of every commit: what was stored, after validation and enrichment, once for each day it
     /// spans, and not for a retry that was stored before. The listener runs on the commit's way, so it must return at once.
-    pub fn with_listener(self, listener: impl Fn(&TenantId, Arc<dyn StoredEntries>) + Send + Sync + 'static) -> Self {
+    pub fn with_listener(
+        self,
+        listener: impl Fn(&TenantId, Arc<dyn StoredEntries + Send + Sync>) + Send + Sync + 'static,
+    ) -> Self {
         self.committer.listen(Listener::new(listener));
         self
     }

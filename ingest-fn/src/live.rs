@@ -12,10 +12,12 @@ use crate::batch::Batch;
 
 /// Who is told; it must return at once.
 #[derive(Clone)]
-pub(crate) struct Listener(Arc<dyn Fn(&TenantId, Arc<dyn StoredEntries>) + Send + Sync>);
+pub(crate) struct Listener(Arc<dyn Fn(&TenantId, Arc<dyn StoredEntries + Send + Sync>) + Send + Sync>);
 
 impl Listener {
-    pub(crate) fn new(listener: impl Fn(&TenantId, Arc<dyn StoredEntries>) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        listener: impl Fn(&TenantId, Arc<dyn StoredEntries + Send + Sync>) + Send + Sync + 'static,
+    ) -> Self {
         Listener(Arc::new(listener))
     }
 

@@ -8,13 +8,16 @@ mod error;
 mod metrics;
 mod request;
 mod routes;
+mod tail;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware;
-use axum::response::IntoResponse;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use engine::{Engine, EngineSettings};
 use loki_api::config::Config;
@@ -22,8 +25,11 @@ use store::Store;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 
+use tail::{Hub, Poller};
+
 pub use metrics::exposition;
 pub use prometheus_client::registry::Registry;
+pub use tail::Feed;
 
 /// The query side of one process. Cloning copies a pointer.
 #[derive(Clone)]
@@ -33,6 +39,18 @@ struct Inner {
     engine: Engine,
     config: Arc<Config>,
     metrics: metrics::Metrics,
+    tail_metrics: metrics::TailMetrics,
+    hub: Hub,
+    poller: Poller,
+    /// Set once: this process hears of commits, so that its tails need not ask the store.
+    fed: AtomicBool,
+}
+
+impl Inner {
+    /// Who asks the store for tails, if nobody tells them.
+    fn poller(&self) -> Option<&Poller> {
+        (!self.fed.load(Ordering::Relaxed)).then_some(&self.poller)
+    }
 }
 
 impl Query {
@@ -43,12 +61,30 @@ impl Query {
             footer_cache_bytes_max: usize::try_from(config.logbarn.cache_memory_max).unwrap_or(usize::MAX),
             ..EngineSettings::default()
         };
-        Query(Arc::new(Inner { engine: Engine::new(store, settings), config, metrics: metrics::Metrics::default() }))
+        let engine = Engine::new(store.clone(), settings);
+        let tail_metrics = metrics::TailMetrics::default();
+        let hub = Hub::new(tail_metrics.clone());
+        let poller = Poller::new(store, engine.clone(), hub.clone());
+        let (metrics, fed) = (metrics::Metrics::default(), AtomicBool::new(false));
+        Query(Arc::new(Inner { engine, config, metrics, tail_metrics, hub, poller, fed }))
+    }
+
+    /// Where to tell what was stored, for tails. Whoever asks for it tells everything that is stored; without it tails ask the store,
+    /// while there are any.
+    pub fn feed(&self) -> Feed {
+        self.0.fed.store(true, Ordering::Relaxed);
+        Feed::new(self.0.hub.clone())
+    }
+
+    /// Ends all tails, and waits until they have ended. Other requests are not touched.
+    pub async fn shutdown(&self) {
+        self.0.hub.stop().await;
     }
 
     /// Adds this side's metrics to a registry; whoever serves several sides from one process has one registry.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.0.metrics.register(registry);
+        self.0.tail_metrics.register(registry);
     }
 }
 
@@ -77,11 +113,29 @@ pub fn api_router(query: Query) -> Router {
         .route("/loki/api/v1/detected_labels", asked(routes::detected::labels))
         .route("/loki/api/v1/detected_fields", asked(routes::detected::fields))
         .route("/loki/api/v1/detected_field/{name}/values", asked(routes::detected::values))
+        .route("/loki/api/v1/tail", get(tail::tail))
+        .route("/api/prom/tail", get(tail::legacy_tail))
         .route("/loki/api/v1/format_query", asked(routes::status::format_query))
         .route("/loki/api/v1/status/buildinfo", get(routes::status::build_info))
+        .layer(middleware::from_fn_with_state(query.clone(), deadline))
         .layer(middleware::from_fn_with_state(query.clone(), metrics::measure))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_BYTES_MIN).and(is_success)))
         .with_state(query)
+}
+
+/// Ends a question of any kind when its tenant's time is up.
+async fn deadline(State(query): State<Query>, request: Request, next: Next) -> Response {
+    let config = &query.0.config;
+    // A request without a tenant is refused behind this.
+    let tenants = request::tenants(request.headers(), config).unwrap_or_default();
+    let timeout = config.limits_of(&tenants).query_timeout;
+    match timeout.is_zero() {
+        true => next.run(request).await,
+        false => match tokio::time::timeout(timeout, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => error::Refusal::from(engine::Error::Timeout).into_response(),
+        },
+    }
 }
 
 /// Smaller answers are sent as they are.

@@ -12,6 +12,7 @@ use model::QueryStats;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -20,6 +21,9 @@ use crate::Query;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Upper bounds of the durations, in seconds.
 const DURATION_SECONDS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
+
+/// The status of a request whose client did not wait, as Loki's gateway has it.
+const CLIENT_GONE: u16 = 499;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
@@ -52,6 +56,26 @@ impl Default for Metrics {
     }
 }
 
+/// What tails count.
+#[derive(Clone, Default)]
+pub(crate) struct TailMetrics {
+    /// Tails that are open.
+    pub(crate) active: Gauge,
+    /// Bytes of messages.
+    pub(crate) bytes: Counter,
+    /// Entries that were left out, because a client was slow or too many came at once.
+    pub(crate) dropped: Counter,
+}
+
+impl TailMetrics {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register("loki_querier_tail_active", "Tails that are open", self.active.clone());
+        registry.register("loki_querier_tail_bytes", "Bytes sent to tails", self.bytes.clone());
+        let help = "Entries that tails left out and reported as dropped";
+        registry.register("logbarn_query_tail_dropped_entries", help, self.dropped.clone());
+    }
+}
+
 impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("logbarn_query");
@@ -80,14 +104,29 @@ impl Metrics {
     }
 }
 
-/// Times a request under its route's name, so that label names in paths make no series.
+/// Times a request under its route's name, so that label names in paths make no series. A request whose client went away before
+/// its answer is dropped where it stands, and counts as 499.
 pub(crate) async fn measure(State(query): State<Query>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let started = Instant::now();
+    let mut timed = Timed { query, route, started: Instant::now(), status_code: CLIENT_GONE };
     let response = next.run(request).await;
-    let labels = Answered { route, status_code: response.status().as_u16() };
-    query.0.metrics.durations.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
+    timed.status_code = response.status().as_u16();
     response
+}
+
+/// A request under way; counted when it is dropped.
+struct Timed {
+    query: Query,
+    route: String,
+    started: Instant,
+    status_code: u16,
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        let labels = Answered { route: std::mem::take(&mut self.route), status_code: self.status_code };
+        self.query.0.metrics.durations.get_or_create(&labels).observe(self.started.elapsed().as_secs_f64());
+    }
 }
 
 /// The text that Prometheus scrapes.

@@ -47,7 +47,7 @@ impl FromRequest<Query> for Asked {
     }
 }
 
-fn tenants(headers: &HeaderMap, config: &Config) -> Result<Vec<TenantId>, Refusal> {
+pub(crate) fn tenants(headers: &HeaderMap, config: &Config) -> Result<Vec<TenantId>, Refusal> {
     if !config.auth_enabled {
         return Ok(vec![TenantId::single()]);
     }
@@ -68,7 +68,7 @@ fn decode(form: &[u8]) -> impl Iterator<Item = (String, String)> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: a request's `now` is read once, here")]
-fn now_ns() -> i64 {
+pub(crate) fn now_ns() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

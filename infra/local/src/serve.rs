@@ -45,7 +45,10 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
     let listener = listen(&options, &config).await?;
     let address = listener.local_addr()?;
     let ingest = Ingest::new(store.clone(), config.clone(), CommitSettings::new(&config, url.is_bucket()));
-    let app = app(ingest.clone(), Query::new(store.clone(), config.clone()), &store);
+    let query = Query::new(store.clone(), config.clone());
+    // Only this process writes to a folder; into a bucket others may push as well, so there tails ask the bucket.
+    let ingest = if url.is_bucket() { ingest } else { tell_tails(ingest, &query) };
+    let app = app(ingest.clone(), query.clone(), &store);
     let logs = logs_folder(options.logs.as_deref());
     banner::print(address, &url, logs.as_deref(), &config);
 
@@ -55,8 +58,9 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
     tokio::spawn(async move {
         stop_signal().await;
         stop.send_replace(true);
-        // Pushes that wait for others wait no longer, so that the server can come to its end.
+        // Pushes that wait for others wait no longer, so that the server can come to its end. Tails hear of them, then they end.
         accepted.shutdown().await;
+        query.shutdown().await;
     });
     let server = axum::serve(listener, app).with_graceful_shutdown(flag(stopped.clone()));
     let grace = config.server.graceful_shutdown_timeout;
@@ -69,6 +73,12 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
     collector.await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tails hear of every commit at once.
+fn tell_tails(ingest: Ingest, query: &Query) -> Ingest {
+    let feed = query.feed();
+    ingest.with_listener(move |tenant, stored| feed.tell(tenant, stored))
 }
 
 /// Both functions' endpoints under one address, with one `/ready` and one `/metrics`.

@@ -26,6 +26,7 @@ mod scan;
 
 mod detected;
 mod labels;
+mod live;
 mod logs;
 mod metrics;
 mod newest;
@@ -43,6 +44,7 @@ use store::Store;
 pub use detected::{DetectedField, DetectedLabel};
 pub use error::Error;
 pub use footers::OpenSegment;
+pub use live::{LiveEntry, LiveQuery};
 pub use plan::{Plan, PlannedBlock, PlannedRun, PlannedSegment, Skip};
 pub use request::{Answer, Direction, LabelsRequest, Limits, QueryRequest, When};
 pub use settings::EngineSettings;

@@ -3,6 +3,10 @@
 //! In: a log query, and entries that a commit or a fresh segment brought. Out: those that match, each with what makes it the same
 //! entry as one that was told before. Looks at a stream's labels once and runs the pipeline once an entry; keeps nothing.
 
+use std::ops::Range;
+use std::slice;
+use std::time::Duration;
+
 use logql::ast::{Expr, LogExpr};
 use logql::matcher::Selector;
 use logql::pipeline::{Pipeline, StreamPipeline};
@@ -10,9 +14,9 @@ use model::{EntryRef, EntryVisitor, Labels, LogEntry, StoredEntries, TenantId, T
 use store::SegmentRef;
 
 use crate::duplicates::identity;
-use crate::newest::Identity;
 use crate::rows::{Columns, Metadata, Rows};
 use crate::scan::Scan;
+use crate::tenants::Tenants;
 use crate::{Direction, Engine, Error, logs};
 
 /// A log query that is asked of entries to come.
@@ -82,65 +86,67 @@ impl Engine {
         tenant: &TenantId,
         range: TimeRange,
         limit: usize,
+        timeout: Duration,
     ) -> Result<Vec<LiveEntry>, Error> {
-        let (scan, _cancel) = Scan::new(self.reader());
-        let newest = logs::LogQuery::new(&query.expr, Direction::Backward, limit)?.find(&scan, tenant, range).await?;
-        let mut entries: Vec<LiveEntry> = newest.into_iter().map(LiveEntry::from).collect();
-        entries.reverse();
-        Ok(entries)
+        let (scan, _cancel) = Scan::new(self.reader(Tenants::of_selectors(slice::from_ref(tenant), &[])?));
+        let newest = logs::LogQuery::new(&query.expr, Direction::Backward, limit)?;
+        let finding = newest.find(&scan, range);
+        let found = match timeout.is_zero() {
+            true => finding.await?,
+            false => tokio::time::timeout(timeout, finding).await.map_err(|_| Error::Timeout)??,
+        };
+        Ok(found.into_identified().rev().map(|(identity, entry)| LiveEntry { identity, entry }).collect())
     }
 
-    /// Walks a fresh segment block by block; blocks without a stream that `wants` are not read.
+    /// Walks a tenant's segment block by block, off the async threads; what has no stream that is `wanted` is not read.
     pub async fn walk_segment(
         &self,
+        tenant: &TenantId,
         segment: &SegmentRef,
-        wants: &(dyn Fn(&Labels) -> bool + Sync),
-        walk: &mut (dyn FnMut(&dyn StoredEntries) + Send),
+        wanted: impl Fn(&Labels) -> bool,
+        walk: impl Fn(&dyn StoredEntries) + Clone + Send + 'static,
     ) -> Result<(), Error> {
-        let (scan, _cancel) = Scan::new(self.reader());
+        let (scan, _cancel) = Scan::new(self.reader(Tenants::of_selectors(slice::from_ref(tenant), &[])?));
         for opened in scan.reader().open(vec![segment.clone()]).await? {
             let streams = opened.footer.streams();
             for (index, block) in opened.footer.blocks().iter().enumerate() {
-                let runs: Vec<WantedRun> = (block.runs.iter())
-                    .filter_map(|run| {
-                        let stream = &streams.get(run.stream as usize)?.labels;
-                        let rows = (run.first_row as usize)..(run.first_row as usize).saturating_add(run.rows as usize);
-                        wants(stream).then(|| WantedRun { stream: stream.clone(), rows })
-                    })
-                    .collect();
+                let run_of = |run: &segment::Run| {
+                    let stream = &streams.get(run.stream as usize)?.labels;
+                    let end_row = run.first_row.saturating_add(run.rows) as usize;
+                    wanted(stream).then(|| WantedRun { stream: stream.clone(), rows: run.first_row as usize..end_row })
+                };
+                let runs: Vec<WantedRun> = block.runs.iter().filter_map(run_of).collect();
                 if runs.is_empty() {
                     continue;
                 }
-                let rows = scan.block(opened.clone(), index, &Columns::all(), |rows| Ok(std::mem::take(rows))).await?;
-                walk(&WantedRows { rows, runs });
+                let walk = walk.clone();
+                let work = move |rows: &Rows| {
+                    walk(&WantedRows { rows, runs });
+                    Ok(())
+                };
+                scan.block(opened.clone(), index, &Columns::all(), work).await?;
             }
         }
         Ok(())
     }
 }
 
-impl From<(Identity, LogEntry)> for LiveEntry {
-    fn from((identity, entry): (Identity, LogEntry)) -> Self {
-        LiveEntry { identity, entry }
-    }
-}
-
 /// Rows of one stream.
 struct WantedRun {
     stream: Labels,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
 }
 
 /// A decoded block, of which some streams are wanted.
-struct WantedRows {
-    rows: Rows,
+struct WantedRows<'r> {
+    rows: &'r Rows,
     runs: Vec<WantedRun>,
 }
 
-impl StoredEntries for WantedRows {
+impl StoredEntries for WantedRows<'_> {
     fn walk(&self, visitor: &mut dyn EntryVisitor) {
         let mut metadata = Metadata::new();
-        for run in &self.runs {
+        for run in self.runs.iter() {
             if !visitor.stream(&run.stream) {
                 continue;
             }
@@ -148,9 +154,5 @@ impl StoredEntries for WantedRows {
                 visitor.entry(self.rows.entry(row, &mut metadata));
             }
         }
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.rows.len()
     }
 }

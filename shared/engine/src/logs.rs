@@ -65,6 +65,11 @@ impl LogQuery {
 
     /// The entries of a time range, in order.
     pub(crate) async fn run(&self, scan: &Scan, range: TimeRange) -> Result<Vec<LogEntry>, Error> {
+        Ok(self.find(scan, range).await?.into_entries())
+    }
+
+    /// As `run`, with what else is known of the entries.
+    pub(crate) async fn find(&self, scan: &Scan, range: TimeRange) -> Result<Newest, Error> {
         let newest = Mutex::new(Newest::new(self.limit));
         let segments = scan.reader().segments(range).await?;
         let mut left: Vec<(usize, SegmentRef)> = segments.into_iter().enumerate().collect();
@@ -84,7 +89,7 @@ impl LogQuery {
         }
         let newest = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
         scan.reader().count(|stats| stats.duplicates += newest.duplicates());
-        Ok(newest.into_entries())
+        Ok(newest)
     }
 
     async fn run_wave(

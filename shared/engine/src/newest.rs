@@ -122,7 +122,12 @@ impl Newest {
 
     /// The answer, in order.
     pub(crate) fn into_entries(self) -> Vec<LogEntry> {
-        self.entries.into_values().map(|(_, entry)| entry).collect()
+        self.into_identified().map(|(_, entry)| entry).collect()
+    }
+
+    /// The answer, in order, each entry with its identity.
+    pub(crate) fn into_identified(self) -> impl DoubleEndedIterator<Item = (Identity, LogEntry)> {
+        self.entries.into_values()
     }
 }
 

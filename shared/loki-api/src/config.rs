@@ -24,6 +24,8 @@ pub struct Config {
     pub server: Server,
     /// Sizes of push bodies.
     pub distributor: Distributor,
+    /// How tails are served.
+    pub querier: Querier,
     /// The limits of a tenant without limits of its own: ask [`Config::limits`].
     pub limits_config: Arc<Limits>,
     /// What Loki has no word for.
@@ -74,6 +76,21 @@ pub struct Distributor {
     pub otlp_config: OtlpDefaults,
 }
 
+/// The `querier` block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Querier {
+    /// How long a tail may stay open.
+    #[serde(with = "duration")]
+    pub tail_max_duration: Duration,
+}
+
+impl Default for Querier {
+    fn default() -> Self {
+        Querier { tail_max_duration: Duration::from_secs(3600) }
+    }
+}
+
 /// The `logbarn` block: what a store without servers needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -103,6 +120,7 @@ impl Default for Config {
             auth_enabled: true,
             server: Server::default(),
             distributor: Distributor::default(),
+            querier: Querier::default(),
             limits_config: Arc::default(),
             logbarn: Logbarn::default(),
             notices: Vec::new(),
@@ -191,6 +209,7 @@ impl Config {
                 "distributor" => {
                     config.distributor = block(&key, value, DISTRIBUTOR_WITHOUT_EFFECT, &mut config.notices)?
                 }
+                "querier" => config.querier = block(&key, value, QUERIER_WITHOUT_EFFECT, &mut config.notices)?,
                 "limits_config" => {
                     config.limits_config = Arc::new(block(&key, value, LIMITS_WITHOUT_EFFECT, &mut config.notices)?)
                 }
@@ -297,7 +316,6 @@ const BLOCKS_WITHOUT_EFFECT: &[&str] = &[
     "operational_config",
     "pattern_ingester",
     "profiling",
-    "querier",
     "query_engine",
     "query_range",
     "query_scheduler",
@@ -334,6 +352,22 @@ const DISTRIBUTOR_WITHOUT_EFFECT: &[&str] = &[
     "ingester_writes_enabled",
     "tenant_topic",
     "push_worker_count",
+];
+
+/// Keys of `querier` that do nothing here.
+const QUERIER_WITHOUT_EFFECT: &[&str] = &[
+    "dataobj",
+    "engine",
+    "engine_v2*",
+    "extra_query_delay",
+    "ingester_query_store_max_look_back_period",
+    "max_concurrent",
+    "multi_tenant_queries_enabled",
+    "per_request_limits_enabled",
+    "query_ingester_only",
+    "query_ingesters_within",
+    "query_partition_ingesters",
+    "query_store_only",
 ];
 
 /// Keys of `limits_config` that do nothing here.

@@ -10,4 +10,5 @@ pub mod otlp;
 pub mod params;
 pub mod push;
 pub mod response;
+pub mod tail;
 pub mod units;

@@ -14,6 +14,8 @@ use crate::units::{parse_duration, print_go_duration};
 const LIMIT_DEFAULT: u32 = 100;
 /// How far back a question looks if it names no start.
 const SINCE_DEFAULT: Duration = Duration::from_secs(3_600);
+/// Seconds that a tail may hold entries back.
+const TAIL_DELAY_SECONDS_MAX: u64 = 5;
 /// Points a series may have.
 const POINTS_MAX: i64 = 11_000;
 /// Integers of at most so many characters are seconds, longer ones nanoseconds.
@@ -61,6 +63,17 @@ pub struct InstantQuery {
     pub limit: u32,
     /// Which way to walk.
     pub direction: Direction,
+}
+
+/// A `tail` request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TailQuery {
+    /// The earliest entry of the history.
+    pub start_ns: i64,
+    /// Entries of the history.
+    pub limit: u32,
+    /// How long entries are held back, so that late ones find their place.
+    pub delay: Duration,
 }
 
 /// The range that labels, series and volume questions ask about.
@@ -194,6 +207,21 @@ impl Params {
         Ok(RangeQuery { query, start_ns, end_ns, step_ns, interval_ns: whole_ms(interval_ns), limit, direction })
     }
 
+    /// A `tail` request, checked; its query is looked at before.
+    pub fn tail_query(&self, now_ns: i64) -> Result<TailQuery, ParamError> {
+        let (limit, Bounds { start_ns, .. }) = (self.limit()?, self.bounds(now_ns)?);
+        let delay_seconds = match self.get("delay_for") {
+            "" => 0,
+            text => text.parse::<i64>().map_err(|_| number_error("Atoi", text))?,
+        };
+        match u64::try_from(delay_seconds) {
+            Ok(seconds @ 0..=TAIL_DELAY_SECONDS_MAX) => {
+                Ok(TailQuery { start_ns, limit, delay: Duration::from_secs(seconds) })
+            }
+            _ => Err(format!("delay_for can't be greater than {TAIL_DELAY_SECONDS_MAX}").into()),
+        }
+    }
+
     /// A `query` request, checked. Any time goes: Grafana's health check asks for the year 2096.
     pub fn instant_query(&self, now_ns: i64) -> Result<InstantQuery, ParamError> {
         let time_ns = match self.get("time") {
@@ -312,5 +340,13 @@ mod tests {
             "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter",
         );
         assert!(params("start=10&end=10").range_query(0).is_ok());
+        let tail = |text: &str, want: &str| {
+            assert_eq!(params(text).tail_query(0).expect_err(text).to_string(), want);
+        };
+        tail("delay_for=6", "delay_for can't be greater than 5");
+        tail("delay_for=-1", "delay_for can't be greater than 5");
+        tail("delay_for=x", r#"strconv.Atoi: parsing "x": invalid syntax"#);
+        tail("limit=0", "limit must be a positive value");
+        assert_eq!(params("delay_for=5").tail_query(0).map(|tail| tail.delay.as_secs()), Ok(5));
     }
 }

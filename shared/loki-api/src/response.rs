@@ -187,7 +187,7 @@ fn metric(out: &mut String, labels: &Labels) {
     object(out, labels);
 }
 
-fn object(out: &mut String, labels: &Labels) {
+pub(crate) fn object(out: &mut String, labels: &Labels) {
     out.push('{');
     for (i, (name, value)) in labels.iter().enumerate() {
         if i > 0 {
@@ -222,7 +222,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-fn list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut String, T)) {
+pub(crate) fn list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut String, T)) {
     out.push('[');
     for (i, item) in items.into_iter().enumerate() {
         if i > 0 {
@@ -233,7 +233,7 @@ fn list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut write: impl
     out.push(']');
 }
 
-fn json_into<T: Serialize + ?Sized>(out: &mut String, value: &T) {
+pub(crate) fn json_into<T: Serialize + ?Sized>(out: &mut String, value: &T) {
     out.push_str(&serde_json::to_string(value).expect("strings and flat structs are always JSON"));
 }
 

@@ -34,12 +34,14 @@ pub struct Stream {
 }
 
 /// Entries that were stored, walked without copying one: what a live tail looks at.
-pub trait StoredEntries: Send + Sync {
+pub trait StoredEntries {
     /// Shows every entry, stream after stream.
     fn walk(&self, visitor: &mut dyn EntryVisitor);
 
-    /// About how much memory they hold.
-    fn memory_bytes(&self) -> usize;
+    /// About how much memory they hold as long as they are kept; nothing if someone else keeps them anyway.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Looks at entries.

@@ -57,6 +57,13 @@ impl Store {
         Ok(segments)
     }
 
+    /// The fresh segments of a day, also those that a merge has consumed and that were not taken away yet: for whoever waits for new
+    /// ones, and asks again and again. One LIST.
+    pub async fn fresh_segments(&self, tenant: &TenantId, day: Day) -> Result<Vec<SegmentRef>, Error> {
+        let listing = self.list_day(tenant, day).await?;
+        Ok(listing.fresh.into_iter().map(|(_, segment)| segment).collect())
+    }
+
     /// The days of which the tenant has objects, oldest first.
     pub async fn days(&self, tenant: &TenantId) -> Result<Vec<Day>, Error> {
         let prefix = paths::tenant(tenant);
