@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use loki_api::config::Config;
 use model::{Day, EntryRef, Labels, TenantId};
 use store::{Committed, FreshKey, Store};
@@ -262,8 +262,11 @@ impl Inner {
         stream::iter(segments)
             .map(|(key, bytes)| self.put(&tenant, key, bytes, &batches))
             .buffer_unordered(PUTS_PER_COMMIT_MAX)
-            .try_collect::<()>()
+            // All to their end, whatever becomes of one: what is stored is to be told of.
+            .collect::<Vec<_>>()
             .await
+            .into_iter()
+            .collect()
     }
 
     /// Stores one day's segment. A segment that was there before is nobody's news.

@@ -49,6 +49,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
     // Only this process writes to a folder; into a bucket others may push as well, so there tails ask the bucket.
     let ingest = if url.is_bucket() { ingest } else { tell_tails(ingest, &query) };
     let app = app(ingest.clone(), query.clone(), &store);
+    let tails = query.clone();
     let logs = logs_folder(options.logs.as_deref());
     banner::print(address, &url, logs.as_deref(), &config);
 
@@ -70,6 +71,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
         () = async { flag(stopped).await; tokio::time::sleep(grace).await } => tracing::warn!("requests were still open after {grace:?}"),
     }
     ingest.shutdown().await;
+    tails.shutdown().await;
     collector.await?;
     tracing::info!("stopped");
     Ok(())

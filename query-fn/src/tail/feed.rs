@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{StoredEntries, TenantId};
 
-use super::hub::Hub;
+use super::hub::{Hub, Pending};
 
 /// Memory of commits that wait to be brought to tails. A larger commit goes alone.
 const WAITING_BYTES_MAX: usize = 32 << 20;
@@ -26,7 +26,7 @@ pub struct Feed {
 
 #[derive(Default)]
 struct Waiting {
-    stored: VecDeque<(TenantId, Stored)>,
+    stored: VecDeque<(TenantId, Stored, Pending)>,
     bytes: usize,
     /// Whether a thread is at work.
     running: bool,
@@ -50,7 +50,7 @@ impl Feed {
             return;
         }
         waiting.bytes += bytes;
-        waiting.stored.push_back((tenant.clone(), stored));
+        waiting.stored.push_back((tenant.clone(), stored, self.hub.pending()));
         if !waiting.running {
             waiting.running = true;
             let running = Running(self.clone());
@@ -58,11 +58,11 @@ impl Feed {
         }
     }
 
-    fn next(&self) -> Option<(TenantId, Stored)> {
+    fn next(&self) -> Option<(TenantId, Stored, Pending)> {
         let mut waiting = self.lock();
         let next = waiting.stored.pop_front();
         match &next {
-            Some((_, stored)) => waiting.bytes = waiting.bytes.saturating_sub(stored.memory_bytes()),
+            Some((_, stored, _)) => waiting.bytes = waiting.bytes.saturating_sub(stored.memory_bytes()),
             None => waiting.running = false,
         }
         next
@@ -78,7 +78,7 @@ struct Running(Feed);
 
 impl Running {
     fn bring_all(self) {
-        while let Some((tenant, stored)) = self.0.next() {
+        while let Some((tenant, stored, _pending)) = self.0.next() {
             self.0.hub.bring(&tenant, &*stored);
         }
     }

@@ -26,6 +26,8 @@ struct Inner {
     open: watch::Sender<usize>,
     /// The same, to be read without a lock on every commit.
     open_now: AtomicUsize,
+    /// What was handed over and has not come to the tails yet.
+    pending: watch::Sender<usize>,
     /// Set once: tails end.
     stopping: watch::Sender<bool>,
     metrics: TailMetrics,
@@ -53,9 +55,9 @@ pub(crate) struct TooMany {
 
 impl Hub {
     pub(crate) fn new(metrics: TailMetrics) -> Self {
-        let (open, stopping) = (watch::Sender::new(0), watch::Sender::new(false));
+        let (open, pending, stopping) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(false));
         let (followers, open_now) = (Mutex::default(), AtomicUsize::new(0));
-        Hub(Arc::new(Inner { followers, open, open_now, stopping, metrics }))
+        Hub(Arc::new(Inner { followers, open, open_now, pending, stopping, metrics }))
     }
 
     /// From now on, everything that is stored and matches comes into the follower's queue.
@@ -110,10 +112,17 @@ impl Hub {
         }
     }
 
-    /// Ends all tails, and waits until they have ended.
+    /// Something is on its way to the tails, until this is dropped.
+    pub(crate) fn pending(&self) -> Pending {
+        self.0.pending.send_modify(|pending| *pending += 1);
+        Pending(self.clone())
+    }
+
+    /// Ends all tails once they have what was handed over, and waits until they have ended.
     pub(crate) async fn stop(&self) {
+        // The senders live in `self`, so waiting cannot fail.
+        let _ = self.0.pending.subscribe().wait_for(|pending| *pending == 0).await;
         self.0.stopping.send_replace(true);
-        // The sender lives in `self`, so waiting cannot fail.
         let _ = self.0.open.subscribe().wait_for(|open| *open == 0).await;
     }
 
@@ -132,6 +141,15 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Vec<Arc<Follower>>>> {
         self.0.followers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Hub::pending`].
+pub(crate) struct Pending(Hub);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.0.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
     }
 }
 

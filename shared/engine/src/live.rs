@@ -121,7 +121,12 @@ impl Engine {
                 }
                 let walk = walk.clone();
                 let work = move |rows: &Rows| {
-                    walk(&WantedRows { rows, runs });
+                    let len = rows.timestamps()?.len();
+                    if len > 0 {
+                        // Decodes every column: a block that is broken is an error before anything of it is told.
+                        rows.entry(0, &mut Metadata::new())?;
+                    }
+                    walk(&WantedRows { rows, len, runs });
                     Ok(())
                 };
                 scan.block(opened.clone(), index, &Columns::all(), work).await?;
@@ -140,6 +145,7 @@ struct WantedRun {
 /// A decoded block, of which some streams are wanted.
 struct WantedRows<'r> {
     rows: &'r Rows,
+    len: usize,
     runs: Vec<WantedRun>,
 }
 
@@ -150,8 +156,10 @@ impl StoredEntries for WantedRows<'_> {
             if !visitor.stream(&run.stream) {
                 continue;
             }
-            for row in run.rows.start..run.rows.end.min(self.rows.len()) {
-                visitor.entry(self.rows.entry(row, &mut metadata));
+            for row in run.rows.start..run.rows.end.min(self.len) {
+                if let Ok(entry) = self.rows.entry(row, &mut metadata) {
+                    visitor.entry(entry);
+                }
             }
         }
     }
