@@ -10,14 +10,15 @@ use model::{Day, EntryVisitor, StoredEntries, TenantId};
 
 use crate::batch::Batch;
 
+/// What a commit stored, shared.
+type Stored = Arc<dyn StoredEntries + Send + Sync>;
+
 /// Who is told; it must return at once.
 #[derive(Clone)]
-pub(crate) struct Listener(Arc<dyn Fn(&TenantId, Arc<dyn StoredEntries + Send + Sync>) + Send + Sync>);
+pub(crate) struct Listener(Arc<dyn Fn(&TenantId, Stored) + Send + Sync>);
 
 impl Listener {
-    pub(crate) fn new(
-        listener: impl Fn(&TenantId, Arc<dyn StoredEntries + Send + Sync>) + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn new(listener: impl Fn(&TenantId, Stored) + Send + Sync + 'static) -> Self {
         Listener(Arc::new(listener))
     }
 
