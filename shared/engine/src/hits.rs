@@ -72,17 +72,15 @@ fn spans(ranges: &[Range<usize>]) -> Vec<Range<usize>> {
 
 /// Appends the rows whose lines pass all filters.
 fn search(lines: &Lines, rows: Range<usize>, filters: &[LineFilter], found: &mut Vec<usize>) {
-    let pass = |row: usize, filters: &[LineFilter]| {
-        let line = lines.get(row);
+    let passes = |row: &usize| {
+        let line = lines.get(*row);
         filters.iter().all(|filter| filter.matches(line))
     };
-    match filters.split_first().and_then(|(first, rest)| Some((first.needle()?, rest))) {
-        Some((needle, rest)) => each_holding(lines, &rows, needle, |row| {
-            if pass(row, rest) {
-                found.push(row);
-            }
-        }),
-        None => found.extend(rows.filter(|row| pass(*row, filters))),
+    // Of filters that must all hold, a text is the quickest to ask first.
+    match filters.iter().find_map(LineFilter::needle) {
+        Some(needle) if filters.len() == 1 => each_holding(lines, &rows, needle, |row| found.push(row)),
+        Some(needle) => each_holding(lines, &rows, needle, |row| found.extend(Some(row).filter(&passes))),
+        None => found.extend(rows.filter(passes)),
     }
 }
 
