@@ -6,6 +6,8 @@
 //! Planes keep bytes of one kind together, so that zstd sees the high bytes repeat and leaves the random low ones alone.
 //! In: numbers, or bytes and how many numbers they hold. Allocates no more than that many, which the caller has bounded.
 
+use std::ops::{BitOrAssign, Shl};
+
 use crate::Error;
 use crate::wire::Cursor;
 
@@ -44,41 +46,58 @@ fn width(max: u64) -> u8 {
 /// Reads a list of `count` numbers.
 pub(crate) fn decode(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>, Error> {
     let bits = cursor.u8()?;
+    take_list(cursor, bits, count)
+}
+
+/// Reads a list of `count` numbers that must each fit 32 bits.
+pub(crate) fn decode_u32(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u32>, Error> {
+    let bits = cursor.u8()?;
+    if bits <= 32 {
+        return take_list(cursor, bits, count);
+    }
+    let values: Vec<u64> = take_list(cursor, bits, count)?;
+    values
+        .into_iter()
+        .map(|value| u32::try_from(value).map_err(|_| cursor.malformed("a number passes 32 bits")))
+        .collect()
+}
+
+/// Reads numbers of that width, which the type has room for.
+fn take_list<T>(cursor: &mut Cursor<'_>, bits: u8, count: usize) -> Result<Vec<T>, Error>
+where
+    T: Copy + From<u8> + Shl<u32, Output = T> + BitOrAssign,
+{
     match bits {
-        0 => Ok(vec![0; count]),
+        0 => Ok(vec![T::from(0); count]),
         1 | 2 | 4 => {
-            let per_byte = 8 / bits;
-            let packed = cursor.take(count.div_ceil(usize::from(per_byte)))?;
+            let per_byte = usize::from(8 / bits);
+            let packed = cursor.take(count.div_ceil(per_byte))?;
             let mask = (1u8 << bits) - 1;
-            let unpack = |byte: &u8| {
-                let byte = *byte;
-                (0..per_byte).map(move |i| u64::from((byte >> (i * bits)) & mask))
-            };
-            Ok(packed.iter().flat_map(unpack).take(count).collect())
+            let mut values = vec![T::from(0); count];
+            for (values, byte) in values.chunks_mut(per_byte).zip(packed) {
+                let mut rest = *byte;
+                for value in values {
+                    *value = T::from(rest & mask);
+                    rest >>= bits;
+                }
+            }
+            Ok(values)
         }
-        8 | 16 | 24 | 32 | 40 | 48 | 56 | 64 => {
+        8 => Ok(cursor.take(count)?.iter().map(|byte| T::from(*byte)).collect()),
+        16 | 24 | 32 | 40 | 48 | 56 | 64 => {
             let bytes =
                 count.checked_mul(usize::from(bits / 8)).ok_or_else(|| cursor.malformed("a list is too long"))?;
             let planes = cursor.take(bytes)?;
-            let mut values = vec![0u64; count];
+            let mut values = vec![T::from(0); count];
             for (plane, shift) in planes.chunks(count.max(1)).zip((0u32..64).step_by(8)) {
                 for (value, byte) in values.iter_mut().zip(plane) {
-                    *value |= u64::from(*byte) << shift;
+                    *value |= T::from(*byte) << shift;
                 }
             }
             Ok(values)
         }
         other => Err(Error::Unknown { part: cursor.part(), what: "integer width", value: other.into() }),
     }
-}
-
-/// Reads a list of `count` numbers that must each fit 32 bits.
-pub(crate) fn decode_u32(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u32>, Error> {
-    let values = decode(cursor, count)?;
-    values
-        .into_iter()
-        .map(|value| u32::try_from(value).map_err(|_| cursor.malformed("a number passes 32 bits")))
-        .collect()
 }
 
 #[cfg(test)]
