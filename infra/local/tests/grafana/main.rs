@@ -20,5 +20,7 @@ mod parsers;
 
 mod discovery;
 
+mod tails;
+
 mod refusals;
 mod tenants;
