@@ -10,6 +10,8 @@ use anyhow::Context as _;
 pub use loki_api::config::Config;
 pub use store::{Error as StoreError, Probe, Store, StoreUrl};
 
+use crate::EventSettings;
+
 /// What the function runs with.
 #[derive(Debug)]
 pub struct Settings {
@@ -17,6 +19,8 @@ pub struct Settings {
     pub store: Store,
     /// Limits and the like.
     pub config: Config,
+    /// How events become streams.
+    pub events: EventSettings,
     /// Whether this process is a Lambda function.
     pub on_lambda: bool,
 }
@@ -33,9 +37,11 @@ impl Settings {
         for notice in &config.notices {
             tracing::warn!("{notice}");
         }
-        let aws = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
-        let store = Store::open(&url, aws).context("LOGBARN_STORE")?;
-        Ok(Settings { store, config, on_lambda: std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() })
+        let aws: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();
+        let store = Store::open(&url, aws.clone()).context("LOGBARN_STORE")?;
+        let events = EventSettings::from_variables(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
+        let events = EventSettings { aws, own_bucket: url.bucket().map(str::to_owned), ..events };
+        Ok(Settings { store, config, events, on_lambda: std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() })
     }
 }
 

@@ -21,6 +21,9 @@ mod batch;
 mod commit;
 mod live;
 
+mod events;
+mod function;
+
 mod error;
 mod metrics;
 
@@ -40,6 +43,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use commit::CommitSettings;
+pub use events::{EventFailure, EventSettings, Events};
+pub use function::Function;
 pub use push::BATCH_HEADER;
 
 use body::BodyBudget;

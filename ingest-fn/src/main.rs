@@ -1,11 +1,11 @@
-//! The ingest function on AWS Lambda: settings once a cold start, then the router for every request.
+//! The ingest function on AWS Lambda: settings once a cold start, then the router for every request and `Events` for the rest.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use ingest_fn::config::Settings;
-use ingest_fn::{CommitSettings, Ingest, router};
+use ingest_fn::{CommitSettings, Events, Function, Ingest, router};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -20,5 +20,9 @@ async fn main() -> anyhow::Result<()> {
     // A function serves one request at a time: there is nobody to wait for.
     let commit = CommitSettings { window: Duration::ZERO, ..CommitSettings::new(&settings.config, true) };
     let ingest = Ingest::new(settings.store, Arc::new(settings.config), commit);
-    lambda_http::run(router(ingest)).await.map_err(anyhow::Error::from_boxed).context("the Lambda runtime ended")
+    let function = Function::new(router(ingest.clone()), Events::new(ingest, settings.events));
+    lambda_http::lambda_runtime::run(function)
+        .await
+        .map_err(anyhow::Error::from_boxed)
+        .context("the Lambda runtime ended")
 }

@@ -25,6 +25,8 @@ mod list;
 mod manifest;
 mod read;
 
+mod foreign;
+
 mod inspect;
 
 mod counting;
@@ -34,6 +36,7 @@ mod metrics;
 pub use commit::Committed;
 pub use counting::{Counters, Counts};
 pub use error::Error;
+pub use foreign::ForeignBucket;
 pub use list::SegmentRef;
 pub use manifest::{Manifest, MergedSegment};
 pub use open::Store;

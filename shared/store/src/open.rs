@@ -99,7 +99,8 @@ impl fmt::Debug for Store {
     }
 }
 
-fn s3(
+/// A bucket, reached as the environment says.
+pub(crate) fn s3(
     bucket: &str,
     environment: impl IntoIterator<Item = (String, String)>,
     counters: Arc<Counters>,

@@ -44,6 +44,14 @@ impl StoreUrl {
         matches!(self.0, Location::S3 { .. })
     }
 
+    /// The bucket's name, if it is one.
+    pub fn bucket(&self) -> Option<&str> {
+        match &self.0 {
+            Location::S3 { bucket, .. } => Some(bucket),
+            _ => None,
+        }
+    }
+
     /// The folder, if it is one.
     pub fn folder_path(&self) -> Option<&Path> {
         match &self.0 {
