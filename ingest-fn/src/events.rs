@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::Ingest;
-use crate::accept::{Accepted, Judge};
+use crate::accept::Accepted;
 use crate::error::PushError;
 
 pub use settings::EventSettings;
@@ -206,11 +206,7 @@ impl Events {
 
     /// Judges streams as a push of the tenant of events.
     fn judge(&self, request: &PushRequest<'_>, id: u128, bytes: usize) -> Accepted {
-        let (ingest, tenant) = (&self.ingest, &self.settings.tenant);
-        let limits = ingest.config.limits(tenant);
-        let judge = Judge { tenant, limits: &limits, now_ns: (ingest.now)() };
-        let rates = ingest.rates.of(tenant, judge.limits, judge.now_ns);
-        judge.judge(request, id, bytes, &rates)
+        self.ingest.judge_streams(&self.settings.tenant, None, id, bytes, request)
     }
 
     /// Stores what was accepted. What was refused for now (a rate, say) is an error; what was refused for good is only told.
@@ -220,7 +216,7 @@ impl Events {
         if accepted.batch.rows() > 0 {
             self.ingest.committer.commit(tenant, accepted.batch).await.map_err(PushError::from)?;
         }
-        match accepted.refusals.answer() {
+        match accepted.blocked.or_else(|| accepted.refusals.answer()) {
             Some((StatusCode::TOO_MANY_REQUESTS, text)) => Err(EventFailure::Push(text)),
             Some((status, text)) => {
                 tracing::warn!(status = status.as_u16(), "entries of an event were refused: {text}");

@@ -235,14 +235,26 @@ impl Ingest {
             let [flag, shard] = BACKFILL_LABELS;
             return Err(PushError::Header(format!("labels {flag} and {shard} are reserved")));
         }
-        if let Some(blocked) = self.blocked(tenant) {
-            return Ok(Accepted::blocked(request, blocked));
-        }
         let id = wire.batch_id.unwrap_or_else(|| xxh3_128(body));
+        Ok(self.judge_streams(tenant, wire.backfill.as_deref(), id, body.len(), request))
+    }
+
+    /// Judges decoded streams of a tenant. `id` names the batch, `text_bytes` is how much text to expect.
+    pub(crate) fn judge_streams(
+        &self,
+        tenant: &TenantId,
+        backfill: Option<&str>,
+        id: u128,
+        text_bytes: usize,
+        request: &PushRequest<'_>,
+    ) -> Accepted {
+        if let Some(blocked) = self.blocked(tenant) {
+            return Accepted::blocked(request, blocked);
+        }
         let limits = self.config.limits(tenant);
-        let judge = Judge { tenant, limits: &limits, now_ns: (self.now)(), backfill: wire.backfill.as_deref() };
+        let judge = Judge { tenant, limits: &limits, now_ns: (self.now)(), backfill };
         let rates = self.rates.of(tenant, judge.limits, judge.now_ns);
-        Ok(judge.judge(request, id, body.len(), &rates))
+        judge.judge(request, id, text_bytes, &rates)
     }
 
     /// Whether the tenant may not push at all for now.
