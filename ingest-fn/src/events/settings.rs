@@ -61,7 +61,7 @@ impl EventSettings {
 /// `name,value,name,value`.
 fn pairs(text: &str, prefix: &str) -> Result<Vec<(String, String)>, String> {
     let parts: Vec<&str> = list(text).collect();
-    if parts.len() % 2 != 0 {
+    if !parts.len().is_multiple_of(2) {
         return Err("EXTRA_LABELS: a name without a value; give name,value,name,value".to_owned());
     }
     let pair = |pair: &[&str]| match pair {
