@@ -13,9 +13,12 @@ use crate::batch::Batch;
 /// What a commit stored, shared.
 type Stored = Arc<dyn StoredEntries + Send + Sync>;
 
+/// What is called after a commit.
+type Told = dyn Fn(&TenantId, Stored) + Send + Sync;
+
 /// Who is told; it must return at once.
 #[derive(Clone)]
-pub(crate) struct Listener(Arc<dyn Fn(&TenantId, Stored) + Send + Sync>);
+pub(crate) struct Listener(Arc<Told>);
 
 impl Listener {
     pub(crate) fn new(listener: impl Fn(&TenantId, Stored) + Send + Sync + 'static) -> Self {
