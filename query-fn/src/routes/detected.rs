@@ -16,8 +16,7 @@ const FIELDS_DEFAULT: usize = 1000;
 
 /// The labels that are worth showing.
 pub(crate) async fn labels(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
-    let mut request = super::labels::request(&asked, "query")?;
-    request.selectors.retain(|selector| selector.trim() != "{}");
+    let request = super::labels::checked_request(&asked)?;
     let labels = query.0.engine.detected_labels(request).await?;
     let rows: Vec<_> =
         labels.iter().map(|found| json!({"label": found.label, "cardinality": found.cardinality})).collect();
@@ -63,22 +62,28 @@ fn row(field: &DetectedField) -> serde_json::Value {
 
 async fn detect(query: &Query, asked: Asked) -> Result<(Vec<DetectedField>, usize), Refusal> {
     let bounds = asked.params.bounds(asked.now_ns)?;
-    let number = |names: [&str; 2], default: usize| match names.map(|name| asked.params.get(name)) {
-        ["", ""] => Ok(default),
-        ["", text] | [text, _] => text.parse().map_err(|_| {
-            Refusal::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", model::quote(text)))
-        }),
-    };
-    let lines = number(["line_limit", ""], LINES_DEFAULT)?;
-    let limit = number(["limit", "field_limit"], FIELDS_DEFAULT)?;
+    let lines = number(&asked, &["line_limit"], LINES_DEFAULT)?;
+    let limit = number(&asked, &["limit", "field_limit"], FIELDS_DEFAULT)?;
     let request = QueryRequest {
         tenants: asked.tenants.clone(),
         query: asked.params.get("query").to_owned(),
         when: When::Range { start_ns: bounds.start_ns, end_ns: bounds.end_ns, step_ns: 1, interval_ns: 0 },
         direction: Direction::Backward,
-        limit: lines.max(1),
+        limit: lines,
         limits: super::query::limits(&query.0.config.limits_of(&asked.tenants)),
         partial_series: false,
     };
     Ok((query.0.engine.detected_fields(request, limit).await?, limit))
+}
+
+/// The first of some parameters that is given; it must be above zero.
+fn number(asked: &Asked, names: &[&str], default: usize) -> Result<usize, Refusal> {
+    let Some(text) = names.iter().map(|name| asked.params.get(name)).find(|text| !text.is_empty()) else {
+        return Ok(default);
+    };
+    match text.parse::<i64>() {
+        Ok(number) if number <= 0 => Err(Refusal::bad_request("limit must be a positive value")),
+        Ok(number) => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
+        Err(_) => Err(Refusal::bad_request(format!("strconv.Atoi: parsing {}: invalid syntax", model::quote(text)))),
+    }
 }

@@ -12,7 +12,7 @@ use crate::request::Asked;
 
 /// The names of all labels.
 pub(crate) async fn names(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
-    let request = request(&asked, "query")?;
+    let request = checked_request(&asked)?;
     Ok(super::json(response::labels(&query.0.engine.labels(request).await?)))
 }
 
@@ -22,26 +22,35 @@ pub(crate) async fn values(
     Path(name): Path<String>,
     asked: Asked,
 ) -> Result<Response, Refusal> {
-    let request = request(&asked, "query")?;
+    let request = checked_request(&asked)?;
     Ok(super::json(response::labels(&query.0.engine.label_values(&name, request).await?)))
 }
 
 /// The label sets of all streams.
 pub(crate) async fn series(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
-    let mut request = request(&asked, "match[]")?;
-    request.selectors.extend(asked.params.all("match").map(str::to_owned));
+    let selectors = asked.params.all("match[]").chain(asked.params.all("match"));
+    let selectors: Vec<String> = selectors.filter(|text| !text.is_empty()).map(str::to_owned).collect();
     let empty = |selector: &String| selector.split_whitespace().collect::<String>() == "{}";
-    if request.selectors.len() > 1 && request.selectors.iter().any(empty) {
+    if selectors.len() > 1 && selectors.iter().any(empty) {
         return Err(Refusal::bad_request("0 matchers in group: {}"));
     }
+    let request = request(&asked, selectors)?;
     Ok(super::json(response::series(&query.0.engine.series(request).await?)))
 }
 
-/// The time range and the selectors of a question; an empty selector asks for everything.
-pub(crate) fn request(asked: &Asked, selectors: &str) -> Result<LabelsRequest, Refusal> {
+/// What a question about labels asks: all streams, or those of a selector that does not choose all of them.
+pub(crate) fn checked_request(asked: &Asked) -> Result<LabelsRequest, Refusal> {
+    let selectors: Vec<String> =
+        asked.params.all("query").take(1).filter(|text| !text.is_empty()).map(str::to_owned).collect();
+    selectors.iter().try_for_each(|selector| engine::check_selector(selector))?;
+    request(asked, selectors)
+}
+
+/// The time range of a question, with its end, and selectors; none asks for every stream.
+pub(crate) fn request(asked: &Asked, selectors: Vec<String>) -> Result<LabelsRequest, Refusal> {
     let bounds = asked.params.bounds(asked.now_ns)?;
-    let range = TimeRange::new(bounds.start_ns, bounds.end_ns.saturating_add(1))
+    let range = TimeRange::new(bounds.start_ns, bounds.end_ns)
+        .and_then(|range| TimeRange::new(range.start_ns(), range.end_ns().saturating_add(1)))
         .map_err(|_| Refusal::bad_request("end timestamp must not be before or equal to start time"))?;
-    let selectors = asked.params.all(selectors).filter(|text| !text.is_empty()).map(str::to_owned).collect();
     Ok(LabelsRequest { tenants: asked.tenants.clone(), range, selectors })
 }

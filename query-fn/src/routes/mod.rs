@@ -2,7 +2,11 @@
 
 pub(crate) mod detected;
 pub(crate) mod labels;
+pub(crate) mod legacy;
+pub(crate) mod patterns;
 pub(crate) mod query;
+pub(crate) mod rules;
+pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod volume;
 

@@ -16,11 +16,18 @@ use crate::request::Asked;
 pub(crate) async fn instant(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
     let wanted = asked.params.instant_query(asked.now_ns)?;
     let when = When::Instant { time_ns: wanted.time_ns };
-    answer(&query, asked, wanted.query, when, wanted.direction, wanted.limit).await
+    let request = request(&query, &asked, wanted.query, when, wanted.direction, wanted.limit);
+    answer(&query, &asked, request).await
 }
 
 /// Evaluates a query over a range of time.
 pub(crate) async fn range(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
+    let request = range_request(&query, &asked)?;
+    answer(&query, &asked, request).await
+}
+
+/// What a question with a time range asks the engine.
+pub(crate) fn range_request(query: &Query, asked: &Asked) -> Result<QueryRequest, Refusal> {
     let wanted = asked.params.range_query(asked.now_ns)?;
     let length = Duration::from_nanos(wanted.end_ns.abs_diff(wanted.start_ns));
     let longest = query.0.config.limits_of(&asked.tenants).max_query_length;
@@ -33,20 +40,20 @@ pub(crate) async fn range(State(query): State<Query>, asked: Asked) -> Result<Re
         step_ns: wanted.step_ns,
         interval_ns: wanted.interval_ns,
     };
-    answer(&query, asked, wanted.query, when, wanted.direction, wanted.limit).await
+    Ok(request(query, asked, wanted.query, when, wanted.direction, wanted.limit))
 }
 
-async fn answer(
+fn request(
     query: &Query,
-    asked: Asked,
+    asked: &Asked,
     text: String,
     when: When,
     direction: params::Direction,
     limit: u32,
-) -> Result<Response, Refusal> {
-    let request = QueryRequest {
+) -> QueryRequest {
+    QueryRequest {
         limits: limits(&query.0.config.limits_of(&asked.tenants)),
-        tenants: asked.tenants,
+        tenants: asked.tenants.clone(),
         query: text,
         when,
         direction: match direction {
@@ -55,7 +62,10 @@ async fn answer(
         },
         limit: limit as usize,
         partial_series: asked.from_drilldown,
-    };
+    }
+}
+
+async fn answer(query: &Query, asked: &Asked, request: QueryRequest) -> Result<Response, Refusal> {
     let answer = query.0.engine.query(request).await?;
     query.0.metrics.count(&answer.stats);
     Ok(super::json(response::query(&answer.value, &answer.stats, &answer.warnings, asked.encoding)))

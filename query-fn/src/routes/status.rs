@@ -7,7 +7,7 @@ use loki_api::response::{self, BuildInfo, CONTENT_TYPE};
 use crate::request::Asked;
 
 /// The version of Loki whose API is answered; clients compare it.
-const API_VERSION: &str = "3.6.0";
+pub(crate) const API_VERSION: &str = "3.6.0";
 
 /// Prints a query in its usual form. Its error alone is JSON.
 pub(crate) async fn format_query(asked: Asked) -> Response {
@@ -20,9 +20,15 @@ pub(crate) async fn format_query(asked: Asked) -> Response {
     }
 }
 
-/// Which version this is.
+/// Which version this is. The facts of a release build come from the environment in which it is compiled.
 pub(crate) async fn build_info() -> Response {
-    let info =
-        BuildInfo { version: API_VERSION, revision: env!("CARGO_PKG_VERSION"), branch: "main", ..BuildInfo::default() };
+    let info = BuildInfo {
+        version: API_VERSION,
+        revision: option_env!("LOGBARN_BUILD_REVISION").unwrap_or(env!("CARGO_PKG_VERSION")),
+        branch: option_env!("LOGBARN_BUILD_BRANCH").unwrap_or("main"),
+        build_user: option_env!("LOGBARN_BUILD_USER").unwrap_or_default(),
+        build_date: option_env!("LOGBARN_BUILD_DATE").unwrap_or_default(),
+        ..BuildInfo::default()
+    };
     super::json(response::build_info(&info))
 }

@@ -1,55 +1,82 @@
-//! `index/stats` and `index/volume`: how much there is, from footers alone.
+//! `index/stats`, `index/volume` and `index/volume_range`: how much there is, from footers and their counts.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use engine::VolumeBy;
+use engine::{VolumeBy, VolumeRequest};
+use loki_api::params::Params;
 use loki_api::response::{self, Encoding};
-use model::{Point, QueryStats, Sample, Value};
 use serde_json::json;
 
 use crate::Query;
 use crate::error::Refusal;
 use crate::request::Asked;
 
+/// Series in an answer if the question names no number, or zero.
+const SERIES_DEFAULT: usize = 100;
+/// The selector of every stream, which other questions may not ask.
+const EVERY_STREAM: &str = "{}";
+
 /// What the streams of a selector hold. There is no envelope around it.
 pub(crate) async fn stats(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
-    let found = query.0.engine.index_stats(super::labels::request(&asked, "query")?).await?;
+    let selector = asked.params.get("query").to_owned();
+    engine::check_selector(&selector)?;
+    let request = super::labels::request(&asked, vec![selector])?;
+    let limits = super::query::limits(&query.0.config.limits_of(&asked.tenants));
+    let found = query.0.engine.index_stats(request, &limits).await?;
     let body = json!({
         "streams": found.streams, "chunks": found.chunks, "bytes": found.bytes, "entries": found.entries,
     });
     Ok(super::json(body.to_string()))
 }
 
-/// Bytes by label set, the largest first.
+/// Bytes by label set over the whole range, the largest first.
 pub(crate) async fn volume(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
+    answer(&query, &asked, 0).await
+}
+
+/// Bytes by label set and step.
+pub(crate) async fn volume_range(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
+    let step_ns = asked.params.checked_step_ns(asked.params.bounds(asked.now_ns)?)?;
+    answer(&query, &asked, step_ns).await
+}
+
+async fn answer(query: &Query, asked: &Asked, step_ns: i64) -> Result<Response, Refusal> {
     let limits = query.0.config.limits_of(&asked.tenants);
     if !limits.volume_enabled {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "not found"));
     }
-    let targets =
-        asked.params.get("targetLabels").split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    let by = match asked.params.get("aggregateBy") {
-        "" | "series" => VolumeBy::Series(targets),
-        "labels" => VolumeBy::Labels(targets),
-        _ => return Err(Refusal::bad_request("invalid aggregation option")),
-    };
-    let bounds = asked.params.bounds(asked.now_ns)?;
-    let limit = asked.params.limit()? as usize;
-    let mut request = super::labels::request(&asked, "query")?;
-    request.selectors.retain(|selector| selector.trim() != "{}");
-    let mut volumes = query.0.engine.volume(request, &by).await?;
-    let most = limits.volume_max_series;
-    if most > 0 && volumes.len() > most {
-        return Err(Refusal::bad_request(format!(
-            "the query hit the max number of series limit (limit: {most} series)"
-        )));
+    let (by, limit) = (by(&asked.params)?, limit(&asked.params)?);
+    let mut selectors = vec![asked.params.get("query").to_owned()];
+    if selectors.iter().any(|selector| selector.trim() == EVERY_STREAM) {
+        selectors.clear();
     }
-    volumes.truncate(limit);
-    let timestamp_ms = bounds.end_ns.div_euclid(1_000_000);
-    let samples = volumes
-        .into_iter()
-        .map(|(labels, bytes)| Sample { labels, point: Point { timestamp_ms, value: bytes as f64 } })
-        .collect();
-    Ok(super::json(response::query(&Value::Vector(samples), &QueryStats::default(), &[], Encoding::Merged)))
+    selectors.iter().try_for_each(|selector| engine::check_selector(selector))?;
+    let request = VolumeRequest {
+        of: super::labels::request(asked, selectors)?,
+        by,
+        step_ns,
+        limit,
+        series_max: limits.volume_max_series,
+        limits: super::query::limits(&limits),
+    };
+    let answer = query.0.engine.volume(request).await?;
+    query.0.metrics.count(&answer.stats);
+    Ok(super::json(response::query(&answer.value, &answer.stats, &answer.warnings, Encoding::Merged)))
+}
+
+fn by(params: &Params) -> Result<VolumeBy, Refusal> {
+    let targets = params.get("targetLabels").split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    match params.get("aggregateBy") {
+        "" | "series" => Ok(VolumeBy::Series(targets)),
+        "labels" => Ok(VolumeBy::Labels(targets)),
+        _ => Err(Refusal::bad_request("invalid aggregation option")),
+    }
+}
+
+fn limit(params: &Params) -> Result<usize, Refusal> {
+    match params.get("limit") {
+        "0" => Ok(SERIES_DEFAULT),
+        _ => Ok(params.limit()? as usize),
+    }
 }

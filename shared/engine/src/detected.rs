@@ -82,14 +82,13 @@ pub(crate) fn fields(entries: &[LogEntry], limit: usize) -> Result<Vec<DetectedF
             }
         };
         entry.metadata.iter().for_each(|(name, value)| add(name, value, None));
-        entry
-            .parsed
-            .iter()
-            .filter(|(name, _)| !name.starts_with("__"))
-            .for_each(|(name, value)| add(name, value, None));
         let found = parse(&mut json.for_stream(&entry.stream), entry).map(|found| (found, "json"));
         let found =
             found.or_else(|| parse(&mut logfmt.for_stream(&entry.stream), entry).map(|found| (found, "logfmt")));
+        // What the query has parsed is found again by the parser that reads the line.
+        let parser = found.as_ref().map(|(_, parser)| *parser);
+        let parsed = entry.parsed.iter().filter(|(name, _)| !name.starts_with("__"));
+        parsed.for_each(|(name, value)| add(name, value, parser));
         if let Some((parsed, parser)) = found {
             parsed
                 .iter()
@@ -183,8 +182,9 @@ fn is_size(text: &str) -> bool {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ',');
     let number = text[..text.len() - unit.len()].replace(',', "");
     let unit = unit.trim().to_ascii_lowercase();
-    let known = ["b", "k", "kb", "ki", "kib", "m", "mb", "mi", "mib", "g", "gb", "gi", "gib", "t", "tb", "ti", "tib"];
-    number.parse::<f64>().is_ok() && known.contains(&unit.as_str())
+    let prefix = unit.strip_suffix('b').unwrap_or(&unit);
+    let prefix = prefix.strip_suffix('i').filter(|prefix| !prefix.is_empty()).unwrap_or(prefix);
+    number.parse::<f64>().is_ok() && ["", "k", "m", "g", "t", "p", "e"].contains(&prefix)
 }
 
 #[cfg(test)]
@@ -199,6 +199,10 @@ mod tests {
         check("true", "boolean");
         check("1m3.5s", "duration");
         check("12 kB", "bytes");
+        check("1.5 PiB", "bytes");
+        check("7B", "bytes");
+        check("1,000", "bytes");
+        check("7i", "string");
         check("12 apples", "string");
         check("", "string");
         check("s", "string");

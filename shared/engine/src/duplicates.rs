@@ -79,6 +79,39 @@ pub(crate) async fn masks(plan: &Plan, scan: &Scan) -> Result<Masks, Error> {
     Ok(masks)
 }
 
+/// An entry that an earlier segment has too.
+pub(crate) struct Double {
+    pub(crate) stream: Labels,
+    pub(crate) timestamp_ns: i64,
+    pub(crate) line_bytes: u64,
+}
+
+/// The entries that are to be passed over, for whoever has counted them already.
+pub(crate) async fn doubles(plan: &Plan, scan: &Scan) -> Result<Vec<Double>, Error> {
+    let masks = Arc::new(masks(plan, scan).await?);
+    let mut blocks: BTreeMap<BlockPlace, Runs> = BTreeMap::new();
+    for (segment, planned) in plan.segments.iter().enumerate() {
+        let masked = planned.blocks.iter().filter(|block| masks.contains_key(&(segment, block.index)));
+        blocks.extend(
+            masked.map(|block| ((segment, block.index), block.runs.iter().cloned().map(|run| (0, run)).collect())),
+        );
+    }
+    let lengths = Columns { lines: false, lengths: true, metadata: MetadataColumns::Named(Vec::new()) };
+    each_block(plan, scan, &blocks, &lengths, move |place, runs: &Runs, rows| {
+        let (times, lengths) = (rows.timestamps()?, rows.lengths()?);
+        let mut doubles = Vec::new();
+        for row in masks.get(&place).into_iter().flat_map(|masked| masked.iter().copied()) {
+            let holds = |run: &PlannedRun| (run.first_row as usize..(run.first_row + run.rows) as usize).contains(&row);
+            let Some((_, run)) = runs.iter().find(|(_, run)| holds(run)) else { continue };
+            let line_bytes = lengths.get(row).copied().unwrap_or_default().into();
+            let timestamp_ns = times.get(row).copied().unwrap_or_default();
+            doubles.push(Double { stream: run.stream.clone(), timestamp_ns, line_bytes });
+        }
+        Ok(doubles)
+    })
+    .await
+}
+
 /// The contested runs of a block, each with the number of its stream.
 type Runs = Vec<(usize, PlannedRun)>;
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use logql::ast::{Expr, LogExpr, Matcher};
 use logql::matcher::Selector;
 use model::Labels;
 
@@ -12,9 +13,7 @@ use crate::{Error, LabelsRequest};
 
 /// The label sets of all streams that match one of the selectors.
 pub(crate) async fn series(request: &LabelsRequest, reader: &Reader) -> Result<BTreeSet<Labels>, Error> {
-    let selectors: Vec<Selector> = (request.selectors.iter())
-        .map(|text| logql::parse_selector(text).and_then(|matchers| Selector::new(&matchers)))
-        .collect::<Result<_, _>>()?;
+    let selectors = selectors(request)?;
     let segments = reader.segments(request.range).await?;
     let mut found = BTreeSet::new();
     for opened in reader.open(segments).await? {
@@ -28,4 +27,23 @@ pub(crate) async fn series(request: &LabelsRequest, reader: &Reader) -> Result<B
         );
     }
     Ok(found)
+}
+
+/// The selectors of a request.
+pub(crate) fn selectors(request: &LabelsRequest) -> Result<Vec<Selector>, Error> {
+    let compile = |text: &String| Ok(Selector::new(&logql::parse_selector(text)?)?);
+    request.selectors.iter().map(compile).collect()
+}
+
+/// Matchers and nothing else, of which one must not match an empty value, or the selector would choose every stream.
+pub(crate) fn matchers(selector: &str) -> Result<Vec<Matcher>, Error> {
+    match logql::parse(selector)? {
+        Expr::Log(LogExpr { selector, pipeline }) if pipeline.is_empty() => Ok(selector),
+        _ => Err(Error::Invalid("only label matchers are supported".to_owned())),
+    }
+}
+
+/// Whether a text is a selector that does not choose every stream; the error is what Loki answers.
+pub fn check_selector(selector: &str) -> Result<(), Error> {
+    matchers(selector).map(drop)
 }

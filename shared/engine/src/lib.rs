@@ -13,6 +13,7 @@ pub mod needles;
 mod plan;
 
 mod budget;
+mod deadline;
 mod footers;
 mod prune;
 mod reader;
@@ -30,6 +31,8 @@ mod live;
 mod logs;
 mod metrics;
 mod newest;
+mod patterns;
+mod tally;
 mod volume;
 
 use std::collections::BTreeSet;
@@ -44,11 +47,13 @@ use store::Store;
 pub use detected::{DetectedField, DetectedLabel};
 pub use error::Error;
 pub use footers::OpenSegment;
+pub use labels::check_selector;
 pub use live::{LiveEntry, LiveQuery};
+pub use patterns::{Pattern, Patterns, PatternsRequest};
 pub use plan::{Plan, PlannedBlock, PlannedRun, PlannedSegment, Skip};
 pub use request::{Answer, Direction, LabelsRequest, Limits, QueryRequest, When};
 pub use settings::EngineSettings;
-pub use volume::{IndexStats, VolumeBy};
+pub use volume::{IndexStats, VolumeBy, VolumeRequest};
 
 use footers::Footers;
 use reader::Reader;
@@ -133,22 +138,6 @@ impl Engine {
             Value::Entries(entries) => detected::fields(&entries, fields_max),
             _ => Err(Error::Invalid("only log queries have fields".to_owned())),
         }
-    }
-
-    /// How much the streams of a selector hold.
-    pub async fn index_stats(&self, request: LabelsRequest) -> Result<IndexStats, Error> {
-        Ok(volume::stats(
-            &volume::pieces(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
-                .await?,
-        ))
-    }
-
-    /// Bytes of lines by labels, the largest first.
-    pub async fn volume(&self, request: LabelsRequest, by: &VolumeBy) -> Result<Vec<(Labels, u64)>, Error> {
-        let pieces =
-            volume::pieces(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
-                .await?;
-        volume::volumes(&pieces, &request.selectors, by)
     }
 
     fn reader(&self, tenants: Tenants) -> Reader {

@@ -1,19 +1,18 @@
-//! How much there is of which stream: answered from footers and their counts by the minute, no block is read.
+//! How much there is of which stream, for `index/stats` and `index/volume`.
 //!
-//! A stream that lies in the range as a whole counts by its totals, one that reaches out of it by the minutes that touch
-//! the range. As in Loki the figures are close, not exact: an entry that lies in two segments counts in both.
+//! In: selectors, a range, by what to sum. Out: totals, or series of bytes. What is counted, and how exactly, is `tally`'s.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use logql::matcher::Selector;
-use model::{Labels, TimeRange};
-use segment::Counts;
+use model::{Labels, Point, Sample, Series, Value};
 
-use crate::footers::OpenSegment;
-use crate::reader::{Reader, corrupt};
-use crate::{Error, LabelsRequest};
+use crate::scan::Scan;
+use crate::tally::{self, Amount, Steps, Tally};
+use crate::tenants::Tenants;
+use crate::{Answer, Engine, Error, LabelsRequest, Limits, deadline, labels};
 
-const MINUTE_NS: i64 = 60_000_000_000;
+const NANOS_PER_MILLI: i64 = 1_000_000;
 
 /// What the streams of a selector hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,107 +27,146 @@ pub struct IndexStats {
     pub entries: u64,
 }
 
-/// Entries and bytes of one stream in one segment.
-pub(crate) struct Piece {
-    pub(crate) labels: Labels,
-    pub(crate) rows: u64,
-    pub(crate) bytes: u64,
-}
-
-/// The pieces of the chosen streams in the range.
-pub(crate) async fn pieces(request: &LabelsRequest, reader: &Reader) -> Result<Vec<Piece>, Error> {
-    let selectors: Vec<Selector> = (request.selectors.iter())
-        .map(|text| logql::parse_selector(text).and_then(|matchers| Selector::new(&matchers)))
-        .collect::<Result<_, _>>()?;
-    let segments = reader.segments(request.range).await?;
-    let mut found = Vec::new();
-    for opened in reader.open(segments).await? {
-        let counts = counts_if_needed(&opened, request.range, reader).await?;
-        for (number, stream) in opened.footer.streams().iter().enumerate() {
-            let chosen = selectors.is_empty() || selectors.iter().any(|selector| selector.matches(&stream.labels));
-            if !chosen || !request.range.overlaps(stream.min_ts, stream.max_ts) {
-                continue;
-            }
-            let whole = request.range.contains(stream.min_ts) && request.range.contains(stream.max_ts);
-            let (rows, bytes) = match &counts {
-                Some(counts) if !whole => within(counts, number, request.range),
-                _ => (stream.rows, stream.line_bytes),
-            };
-            if rows > 0 {
-                found.push(Piece { labels: stream.labels.clone(), rows, bytes });
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Counts by the minute matter only where a segment reaches out of the range.
-async fn counts_if_needed(opened: &OpenSegment, range: TimeRange, reader: &Reader) -> Result<Option<Counts>, Error> {
-    let footer = &opened.footer;
-    if range.contains(footer.min_ts()) && range.contains(footer.max_ts()) {
-        return Ok(None);
-    }
-    let stored = reader.read(opened, &[footer.counts_range()]).await?;
-    let stored = stored.first().map(|bytes| &bytes[..]).unwrap_or_default();
-    footer.decode_counts(stored).map(Some).map_err(|why| corrupt(&opened.segment, &why))
-}
-
-/// Entries and bytes of the minutes that touch the range. A minute is named by its end, which belongs to it.
-fn within(counts: &Counts, stream: usize, range: TimeRange) -> (u64, u64) {
-    let groups = counts.groups.iter().filter(|group| group.stream as usize == stream);
-    let cells = groups.flat_map(|group| &group.cells).filter(|cell| {
-        let end = cell.minute.saturating_mul(MINUTE_NS);
-        range.overlaps(end.saturating_sub(MINUTE_NS - 1), end)
-    });
-    cells.fold((0, 0), |(rows, bytes), cell| (rows + cell.rows, bytes + cell.line_bytes))
-}
-
-/// Sums over all pieces.
-pub(crate) fn stats(pieces: &[Piece]) -> IndexStats {
-    IndexStats {
-        streams: pieces.iter().map(|piece| &piece.labels).collect::<BTreeSet<_>>().len() as u64,
-        chunks: pieces.len() as u64,
-        bytes: pieces.iter().map(|piece| piece.bytes).sum(),
-        entries: pieces.iter().map(|piece| piece.rows).sum(),
-    }
-}
-
 /// By what volumes are summed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VolumeBy {
     /// The values of these labels together; none: those that the selector names, or all if it names none.
     Series(Vec<String>),
-    /// Each label by itself; none: all.
+    /// Each label by itself; none: those that the selector names, or all if it names none.
     Labels(Vec<String>),
 }
 
-/// Bytes by label set, the largest first.
-pub(crate) fn volumes(pieces: &[Piece], selectors: &[String], by: &VolumeBy) -> Result<Vec<(Labels, u64)>, Error> {
-    let mut named: Vec<String> = Vec::new();
-    for selector in selectors {
-        named.extend(logql::parse_selector(selector)?.into_iter().map(|matcher| matcher.name));
+/// A question about volumes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VolumeRequest {
+    /// Of which streams, and when.
+    pub of: LabelsRequest,
+    /// By what bytes are summed.
+    pub by: VolumeBy,
+    /// Steps end at its multiples; 0 is one step for the whole range.
+    pub step_ns: i64,
+    /// Most series of the answer.
+    pub limit: usize,
+    /// Most series that there may be before the limit; 0 is no bound.
+    pub series_max: usize,
+    /// What this tenant may ask.
+    pub limits: Limits,
+}
+
+impl Engine {
+    /// How much the streams of a selector hold.
+    pub async fn index_stats(&self, request: LabelsRequest, limits: &Limits) -> Result<IndexStats, Error> {
+        let tenants = Tenants::of_selectors(&request.tenants, &request.selectors)?;
+        let (scan, _cancel) = Scan::new(self.reader(tenants));
+        let tally = deadline::within(limits, tally(&request, 0, &scan)).await?;
+        let amounts = tally.pieces.iter().flat_map(|piece| &piece.amounts).map(|(_, amount)| *amount);
+        let all = amounts.fold(Amount::default(), Amount::plus);
+        let doubles = tally.doubles.iter().map(|(.., amount)| *amount).fold(Amount::default(), Amount::plus);
+        Ok(IndexStats {
+            streams: tally.pieces.iter().map(|piece| &piece.labels).collect::<BTreeSet<_>>().len() as u64,
+            chunks: tally.pieces.len() as u64,
+            bytes: all.bytes.saturating_sub(doubles.bytes),
+            entries: all.rows.saturating_sub(doubles.rows),
+        })
     }
-    let mut sums: HashMap<Labels, u64> = HashMap::new();
-    for piece in pieces {
-        match by {
-            VolumeBy::Series(targets) => {
-                let names = if targets.is_empty() { &named } else { targets };
-                // A label that is asked for must be there.
-                if targets.iter().all(|name| piece.labels.contains(name)) {
-                    let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
-                    let labels = piece.labels.iter().filter(|(name, _)| wanted(name)).collect();
-                    *sums.entry(labels).or_default() += piece.bytes;
-                }
-            }
-            VolumeBy::Labels(targets) => {
-                let wanted = |name: &str| targets.is_empty() || targets.iter().any(|n| n == name);
-                for (name, _) in piece.labels.iter().filter(|(name, _)| wanted(name)) {
-                    *sums.entry(Labels::from_pairs([(name, "")])).or_default() += piece.bytes;
-                }
+
+    /// Bytes of lines by labels, the largest first: a vector, or a matrix if there are several steps of anything.
+    pub async fn volume(&self, request: VolumeRequest) -> Result<Answer, Error> {
+        let by = Grouping::new(&request)?;
+        let tenants = Tenants::of_selectors(&request.of.tenants, &request.of.selectors)?;
+        let (scan, _cancel) = Scan::new(self.reader(tenants));
+        let tally = deadline::within(&request.limits, tally(&request.of, request.step_ns, &scan)).await?;
+        let sums = by.sum(&tally);
+        let most = request.series_max;
+        if most > 0 && sums.len() > most {
+            let text = format!("the query hit the max number of series limit (limit: {most} series)");
+            return Err(Error::Limit(text));
+        }
+        let mut sums: Vec<(u64, Labels, BTreeMap<i64, u64>)> =
+            sums.into_iter().map(|(labels, steps)| (steps.values().sum(), labels, steps)).collect();
+        sums.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        sums.truncate(request.limit);
+        Ok(Answer { value: value(sums), stats: scan.reader().stats(), warnings: Vec::new() })
+    }
+}
+
+async fn tally(request: &LabelsRequest, step_ns: i64, scan: &Scan) -> Result<Tally, Error> {
+    let selectors: Vec<Selector> = labels::selectors(request)?;
+    let segments = scan.reader().segments(request.range).await?;
+    let opened = scan.reader().open(segments).await?;
+    tally::count(&selectors, Steps::new(request.range, step_ns), request.range, opened, scan).await
+}
+
+/// Which labels name a sum.
+struct Grouping {
+    names: BTreeSet<String>,
+    /// Names that a stream must have.
+    required: bool,
+    /// Each name by itself.
+    apart: bool,
+}
+
+impl Grouping {
+    fn new(request: &VolumeRequest) -> Result<Self, Error> {
+        let (targets, apart) = match &request.by {
+            VolumeBy::Series(targets) => (targets, false),
+            VolumeBy::Labels(targets) => (targets, true),
+        };
+        let mut names: BTreeSet<String> = targets.iter().cloned().collect();
+        let required = !names.is_empty();
+        if !required {
+            for selector in &request.of.selectors {
+                names.extend(logql::parse_selector(selector)?.into_iter().map(|matcher| matcher.name));
             }
         }
+        Ok(Grouping { names, required, apart })
     }
-    let mut sums: Vec<(Labels, u64)> = sums.into_iter().collect();
-    sums.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    Ok(sums)
+
+    fn sum(&self, tally: &Tally) -> HashMap<Labels, BTreeMap<i64, u64>> {
+        let mut sums: HashMap<Labels, BTreeMap<i64, u64>> = HashMap::new();
+        for piece in &tally.pieces {
+            for group in self.groups(&piece.labels) {
+                let steps = sums.entry(group).or_default();
+                piece.amounts.iter().for_each(|(end, amount)| *steps.entry(*end).or_default() += amount.bytes);
+            }
+        }
+        for (labels, end, amount) in &tally.doubles {
+            for group in self.groups(labels) {
+                let bytes = sums.get_mut(&group).and_then(|steps| steps.get_mut(end));
+                bytes.into_iter().for_each(|bytes| *bytes = bytes.saturating_sub(amount.bytes));
+            }
+        }
+        sums.values_mut().for_each(|steps| steps.retain(|_, bytes| *bytes > 0));
+        sums.retain(|_, steps| !steps.is_empty());
+        sums
+    }
+
+    /// The sums to which a stream belongs.
+    fn groups(&self, labels: &Labels) -> Vec<Labels> {
+        if self.required && !self.names.iter().all(|name| labels.contains(name)) {
+            return Vec::new();
+        }
+        let wanted = |name: &str| self.names.is_empty() || self.names.contains(name);
+        let named = labels.iter().filter(|(name, _)| wanted(name));
+        match self.apart {
+            true => named.map(|(name, _)| Labels::from_pairs([(name, "")])).collect(),
+            false => vec![named.collect()],
+        }
+    }
+}
+
+fn value(sums: Vec<(u64, Labels, BTreeMap<i64, u64>)>) -> Value {
+    let point = |(end, bytes): (i64, u64)| Point { timestamp_ms: end.div_euclid(NANOS_PER_MILLI), value: bytes as f64 };
+    if sums.iter().all(|(.., steps)| steps.len() <= 1) {
+        let samples = sums.into_iter().filter_map(|(_, labels, mut steps)| {
+            let point = point(steps.pop_first()?);
+            Some(Sample { labels, point })
+        });
+        return Value::Vector(samples.collect());
+    }
+    let series = |(_, labels, steps): (u64, Labels, BTreeMap<i64, u64>)| {
+        let points = steps.into_iter().map(point).collect();
+        Series { labels, points }
+    };
+    Value::Matrix(sums.into_iter().map(series).collect())
 }

@@ -28,6 +28,8 @@ pub struct Config {
     pub querier: Querier,
     /// The limits of a tenant without limits of its own: ask [`Config::limits`].
     pub limits_config: Arc<Limits>,
+    /// Whether patterns are found.
+    pub pattern_ingester: PatternIngester,
     /// What Loki has no word for.
     pub logbarn: Logbarn,
     /// Keys that were accepted but do nothing here, each with its reason: to be logged at start.
@@ -91,6 +93,14 @@ impl Default for Querier {
     }
 }
 
+/// The `pattern_ingester` block. Loki mines patterns while it ingests, Logbarn when they are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PatternIngester {
+    /// Answer the question for patterns.
+    pub enabled: bool,
+}
+
 /// The `logbarn` block: what a store without servers needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -122,6 +132,7 @@ impl Default for Config {
             distributor: Distributor::default(),
             querier: Querier::default(),
             limits_config: Arc::default(),
+            pattern_ingester: PatternIngester::default(),
             logbarn: Logbarn::default(),
             notices: Vec::new(),
         }
@@ -152,6 +163,12 @@ impl Default for Distributor {
             max_decompressed_size: 256 << 20,
             otlp_config: OtlpDefaults::default(),
         }
+    }
+}
+
+impl Default for PatternIngester {
+    fn default() -> Self {
+        PatternIngester { enabled: true }
     }
 }
 
@@ -212,6 +229,9 @@ impl Config {
                 "querier" => config.querier = block(&key, value, QUERIER_WITHOUT_EFFECT, &mut config.notices)?,
                 "limits_config" => {
                     config.limits_config = Arc::new(block(&key, value, LIMITS_WITHOUT_EFFECT, &mut config.notices)?)
+                }
+                "pattern_ingester" => {
+                    config.pattern_ingester = block(&key, value, PATTERN_INGESTER_WITHOUT_EFFECT, &mut config.notices)?;
                 }
                 "logbarn" => config.logbarn = block(&key, value, &[], &mut config.notices)?,
                 known if BLOCKS_WITHOUT_EFFECT.contains(&known) => config.notices.push(notice(&key)),
@@ -314,7 +334,6 @@ const BLOCKS_WITHOUT_EFFECT: &[&str] = &[
     "metrics_namespace",
     "migrate",
     "operational_config",
-    "pattern_ingester",
     "profiling",
     "query_engine",
     "query_range",
@@ -368,6 +387,23 @@ const QUERIER_WITHOUT_EFFECT: &[&str] = &[
     "query_ingesters_within",
     "query_partition_ingesters",
     "query_store_only",
+];
+
+/// Keys of `pattern_ingester` that do nothing here.
+const PATTERN_INGESTER_WITHOUT_EFFECT: &[&str] = &[
+    "client_config",
+    "concurrent_flushes",
+    "connection_timeout",
+    "flush_check_period",
+    "lifecycler",
+    "max_allowed_line_length",
+    "max_clusters",
+    "max_eviction_ratio",
+    "metric_aggregation",
+    "pattern_persistence",
+    "retain_for",
+    "tee_config",
+    "volume_threshold",
 ];
 
 /// Keys of `limits_config` that do nothing here.

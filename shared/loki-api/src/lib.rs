@@ -7,6 +7,7 @@ pub mod config;
 pub mod documents;
 mod limits;
 pub mod otlp;
+pub mod pages;
 pub mod params;
 pub mod push;
 pub mod response;

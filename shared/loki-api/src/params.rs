@@ -178,6 +178,18 @@ impl Params {
         }
     }
 
+    /// `step`, which must be above zero and give at most as many points as a series may have.
+    pub fn checked_step_ns(&self, bounds: Bounds) -> Result<i64, ParamError> {
+        let step_ns = self.step_ns(bounds)?;
+        if step_ns <= 0 {
+            return Err("zero or negative query resolution step widths are not accepted. Try a positive integer".into());
+        }
+        if bounds.end_ns.saturating_sub(bounds.start_ns) / step_ns > POINTS_MAX {
+            return Err("exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter".into());
+        }
+        Ok(step_ns)
+    }
+
     /// A `query_range` request, checked.
     pub fn range_query(&self, now_ns: i64) -> Result<RangeQuery, ParamError> {
         let bounds = self.bounds(now_ns)?;
@@ -186,13 +198,7 @@ impl Params {
             return Err("end timestamp must not be before or equal to start time".into());
         }
         let (limit, direction) = (self.limit()?, self.direction()?);
-        let step_ns = self.step_ns(bounds)?;
-        if step_ns <= 0 {
-            return Err("zero or negative query resolution step widths are not accepted. Try a positive integer".into());
-        }
-        if end_ns.saturating_sub(start_ns) / step_ns > POINTS_MAX {
-            return Err("exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter".into());
-        }
+        let step_ns = self.checked_step_ns(bounds)?;
         let interval_ns = match self.get("interval") {
             "" => 0,
             text => parse_seconds_or_duration(text)?,

@@ -3,6 +3,8 @@
 //! In: `model` nouns. Out: the body. Keys stand in the order that Grafana's streaming parser needs: `resultType`, then
 //! `encodingFlags`, then `result`, then `stats`. Never decides a status code.
 
+pub mod legacy;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
