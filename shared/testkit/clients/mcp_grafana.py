@@ -79,6 +79,10 @@ def questions(mcp, server):
     metric = f"sum(count_over_time({SELECTOR}[1h]))"
     instant = mcp.tool("query_loki_logs", logql=metric, queryType="instant", endRfc3339=window["endRfc3339"])
     yield f"instant {metric}", told_samples(instant), samples(server.get(f"{api}/query", query=metric, time=end))
+    patterns = mcp.tool("query_loki_patterns", logql=SELECTOR, step="1m", **window)
+    answer = server.get(f"{api}/patterns", query=SELECTOR, step="1m", **direct)
+    counted = {(p["pattern"], sum(count for _, count in p["samples"])) for p in answer["data"]}
+    yield "patterns", told_patterns(patterns), counted
     broken = mcp.tool("query_loki_logs", logql="{client=", **window)
     yield "a broken query", "parse error at line 1" in str(broken), True
 
@@ -108,6 +112,10 @@ def samples(answer):
     """The same, as Loki's API has it."""
     series = [(s["metric"], s.get("values") or [s["value"]]) for s in answer["data"]["result"]]
     return sorted((sorted(labels.items()), float(t), float(v)) for labels, values in series for t, v in values)
+
+
+def told_patterns(patterns):
+    return patterns if isinstance(patterns, str) else {(p["pattern"], p["totalCount"]) for p in patterns}
 
 
 def ask_through_mcp(program, server):

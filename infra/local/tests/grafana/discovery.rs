@@ -139,8 +139,12 @@ async fn item_15_labels_narrow_to_the_streams_asked_for() {
     };
     assert_eq!(values("app", &[]).await, data(json!(["a", "b"])));
     assert_eq!(values("app", &[("query", r#"{pod="a1"}"#)]).await, data(json!(["a"])));
-    // Ad-hoc filters ask with what excludes alone.
-    assert_eq!(values("app", &[("query", r#"{app!="b"}"#)]).await, data(json!(["a"])));
+    // What excludes alone chooses every stream: refused, in words, as Loki does.
+    assert_eq!(values("app", &[("query", r#"{app!="b", pod=~".+"}"#)]).await, data(json!(["a"])));
+    let excludes = between(T0_NS, T0_NS + HOUR_NS, &[("query", r#"{app!="b"}"#)]);
+    let refused = grafana.ask(&[], "/loki/api/v1/label/app/values", &excludes).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.starts_with("parse error : queries require at least one"), "{}", refused.text);
     for unknown in ["nowhere", "__stream_shard__"] {
         let answer = values(unknown, &[]).await;
         assert_eq!(answer["status"], "success");

@@ -20,6 +20,7 @@ mod parsers;
 
 mod discovery;
 
+mod rules;
 mod tails;
 
 mod refusals;

@@ -14,6 +14,8 @@ const QUESTIONS: &[(&str, &[(&str, &str)])] = &[
     ("/loki/api/v1/series", &[("match[]", r#"{app=~".+"}"#)]),
     ("/loki/api/v1/index/stats", &[("query", r#"{app=~".+"}"#)]),
     ("/loki/api/v1/index/volume", &[("query", r#"{app=~".+"}"#)]),
+    ("/loki/api/v1/index/volume_range", &[("query", r#"{app=~".+"}"#), ("step", "1h")]),
+    ("/loki/api/v1/patterns", &[("query", r#"{app=~".+"}"#), ("step", "1m")]),
     ("/loki/api/v1/detected_labels", &[("query", "")]),
     ("/loki/api/v1/detected_fields", &[("query", r#"{app=~".+"}"#)]),
     ("/loki/api/v1/detected_field/secret/values", &[("query", r#"{app=~".+"}"#)]),
