@@ -35,9 +35,11 @@ mod patterns;
 mod tally;
 mod volume;
 
+mod explain;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use logql::ast::{Expr, LogExpr, MetricExpr};
 use logql::eval::Steps;
@@ -46,6 +48,7 @@ use store::Store;
 
 pub use detected::{DetectedField, DetectedLabel};
 pub use error::Error;
+pub use explain::{BlocksExplained, Explained, PartExplained, Reads, SegmentsExplained};
 pub use footers::OpenSegment;
 pub use labels::check_selector;
 pub use live::{LiveEntry, LiveQuery};
@@ -87,15 +90,19 @@ impl Engine {
                 Expr::Metric(metric) => metric_query(metric, &request, &scan).await,
             }
         };
-        let timeout = request.limits.query_timeout;
-        let (value, warnings) = match timeout.is_zero() {
-            true => answering.await?,
-            false => tokio::time::timeout(timeout, answering).await.map_err(|_| Error::Timeout)??,
-        };
+        let (value, warnings) = within(request.limits.query_timeout, answering).await?;
         let mut stats = reader.stats();
         stats.entries_returned = if let Value::Entries(entries) = &value { entries.len() as u64 } else { 0 };
         stats.exec_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         Ok(Answer { value, stats, warnings })
+    }
+
+    /// Says what a query would read, if it were asked now, and what it would not. Reads no block but those whose entries may lie
+    /// in two segments.
+    pub async fn explain(&self, request: QueryRequest) -> Result<Explained, Error> {
+        let expr = logql::parse(&request.query)?;
+        let reader = self.reader(Tenants::of_query(&request.tenants, &expr)?);
+        within(request.limits.query_timeout, explain::explain(&expr, &request, reader)).await
     }
 
     /// The names of all labels, sorted.
@@ -152,7 +159,27 @@ pub fn format_query(query: &str) -> Result<String, Error> {
 
 type ValueAndWarnings = (Value, Vec<String>);
 
+/// Work that may take only so long; zero is forever.
+async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout.is_zero() {
+        true => work.await,
+        false => tokio::time::timeout(timeout, work).await.map_err(|_| Error::Timeout)?,
+    }
+}
+
 async fn log_query(expr: &LogExpr, request: &QueryRequest, scan: &Scan) -> Result<ValueAndWarnings, Error> {
+    let (range, interval_ns) = log_range(request)?;
+    let query = logs::LogQuery::new(expr, request.direction, request.limit)?;
+    let entries = if interval_ns > 0 {
+        thinned(&query, request, scan, range, interval_ns).await?
+    } else {
+        query.run(scan, range).await?
+    };
+    Ok((Value::Entries(entries), Vec::new()))
+}
+
+/// When a log query is about, and how far apart its entries are to be; refuses what is not a log query's to ask.
+fn log_range(request: &QueryRequest) -> Result<(TimeRange, i64), Error> {
     let When::Range { start_ns, end_ns, interval_ns, .. } = request.when else {
         return Err(Error::Invalid(
             "log queries are not supported as an instant query type, please change your query to a range query type"
@@ -166,14 +193,7 @@ async fn log_query(expr: &LogExpr, request: &QueryRequest, scan: &Scan) -> Resul
             "max entries limit per query exceeded, limit > max_entries_limit_per_query ({asked} > {most})"
         )));
     }
-    let query = logs::LogQuery::new(expr, request.direction, request.limit)?;
-    let range = range(start_ns, end_ns)?;
-    let entries = if interval_ns > 0 {
-        thinned(&query, request, scan, range, interval_ns).await?
-    } else {
-        query.run(scan, range).await?
-    };
-    Ok((Value::Entries(entries), Vec::new()))
+    Ok((range(start_ns, end_ns)?, interval_ns))
 }
 
 /// Entries at least an interval apart. Loki splits the range first, takes the first `limit` entries of each part and thins
@@ -216,15 +236,19 @@ fn split(range: TimeRange, request: &QueryRequest) -> Vec<TimeRange> {
     parts
 }
 
-async fn metric_query(expr: &MetricExpr, request: &QueryRequest, scan: &Scan) -> Result<ValueAndWarnings, Error> {
-    let steps = match request.when {
+/// The times at which a metric query is evaluated.
+fn steps(request: &QueryRequest) -> Steps {
+    match request.when {
         When::Instant { time_ns } => Steps::instant(time_ns),
         When::Range { start_ns, end_ns, step_ns, .. } if request.limits.split_queries_by_interval.is_zero() => {
             Steps { start_ns, end_ns, step_ns }
         }
         When::Range { start_ns, end_ns, step_ns, .. } => Steps::aligned(start_ns, end_ns, step_ns),
-    };
-    let evaluated = metrics::evaluate(expr, steps, scan).await?;
+    }
+}
+
+async fn metric_query(expr: &MetricExpr, request: &QueryRequest, scan: &Scan) -> Result<ValueAndWarnings, Error> {
+    let evaluated = metrics::evaluate(expr, steps(request), scan).await?;
     let (most, found) = (request.limits.max_query_series, evaluated.series_count());
     let too_many = most > 0 && found > most;
     let reached = format!("maximum number of series ({most}) reached for a single query");

@@ -40,6 +40,44 @@ pub(crate) struct LogQuery {
     limit: usize,
 }
 
+/// A block, its segment, and the segment's place among all.
+pub(crate) type PlacedBlock<'p> = (usize, &'p Arc<OpenSegment>, &'p PlannedBlock);
+
+/// Segments on the way, in waves: those that come first in the order asked.
+pub(crate) struct Waves {
+    /// With their places in the listing; the next one stands last.
+    left: Vec<(usize, SegmentRef)>,
+    wave_segments: usize,
+}
+
+impl Waves {
+    pub(crate) fn new(segments: Vec<SegmentRef>, direction: Direction) -> Self {
+        let mut left: Vec<(usize, SegmentRef)> = segments.into_iter().enumerate().collect();
+        match direction {
+            Direction::Backward => left.sort_by_key(|(_, segment)| segment.max_ts),
+            Direction::Forward => left.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.min_ts)),
+        }
+        Waves { left, wave_segments: WAVE_SEGMENTS_MIN }
+    }
+
+    /// The segment that comes next.
+    pub(crate) fn peek(&self) -> Option<&SegmentRef> {
+        self.left.last().map(|(_, segment)| segment)
+    }
+
+    /// The next wave.
+    pub(crate) fn take(&mut self) -> Vec<(usize, SegmentRef)> {
+        let wave = self.left.split_off(self.left.len().saturating_sub(self.wave_segments));
+        self.wave_segments = (self.wave_segments * 2).min(WAVE_SEGMENTS_MAX);
+        wave
+    }
+
+    /// How many segments were not taken.
+    pub(crate) fn len(&self) -> usize {
+        self.left.len()
+    }
+}
+
 /// What a block's worker needs to know.
 struct Work {
     scan: Scan,
@@ -71,21 +109,12 @@ impl LogQuery {
     /// As `run`, with what else is known of the entries.
     pub(crate) async fn find(&self, scan: &Scan, range: TimeRange) -> Result<Newest, Error> {
         let newest = Mutex::new(Newest::new(self.limit));
-        let segments = scan.reader().segments(range).await?;
-        let mut left: Vec<(usize, SegmentRef)> = segments.into_iter().enumerate().collect();
-        // The next segment stands last.
-        match self.direction {
-            Direction::Backward => left.sort_by_key(|(_, segment)| segment.max_ts),
-            Direction::Forward => left.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.min_ts)),
-        }
-        let mut wave_segments = WAVE_SEGMENTS_MIN;
-        while let Some((_, next)) = left.last() {
+        let mut waves = Waves::new(scan.reader().segments(range).await?, self.direction);
+        while let Some(next) = waves.peek() {
             if self.is_beyond(&newest, next.min_ts, next.max_ts) {
                 break;
             }
-            let wave = left.split_off(left.len().saturating_sub(wave_segments));
-            wave_segments = (wave_segments * 2).min(WAVE_SEGMENTS_MAX);
-            self.run_wave(scan, range, wave, &newest).await?;
+            self.run_wave(scan, range, waves.take(), &newest).await?;
         }
         let newest = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
         scan.reader().count(|stats| stats.duplicates += newest.duplicates());
@@ -101,11 +130,24 @@ impl LogQuery {
     ) -> Result<(), Error> {
         let (places, segments): (Vec<usize>, Vec<SegmentRef>) = wave.into_iter().unzip();
         let opened = scan.reader().open(segments).await?;
-        let mut plan = Plan::new(&self.selector, range, self.need.clone(), opened);
+        let mut plan = self.plan(range, opened);
         prune(&mut plan, scan.reader()).await?;
         scan.reader().count(|stats| stats.streams = stats.streams.max(plan.streams().len() as u64));
-        let mut blocks: Vec<(usize, &Arc<OpenSegment>, &PlannedBlock)> = Vec::new();
-        for (segment, place) in plan.segments.iter().zip(&places) {
+        let blocks = self.in_order(&plan, &places).into_iter();
+        let work = blocks.map(|(place, opened, block)| self.run_block(scan, place, opened, block, newest));
+        at_once(scan.blocks_concurrency(), work.collect()).await?;
+        Ok(())
+    }
+
+    /// What to read of some segments, as far as their footers tell.
+    pub(crate) fn plan(&self, range: TimeRange, opened: Vec<Arc<OpenSegment>>) -> Plan {
+        Plan::new(&self.selector, range, self.need.clone(), opened)
+    }
+
+    /// The blocks of a plan that are read, the best first; `places` are those of the plan's segments among all.
+    pub(crate) fn in_order<'p>(&self, plan: &'p Plan, places: &[usize]) -> Vec<PlacedBlock<'p>> {
+        let mut blocks = Vec::new();
+        for (segment, place) in plan.segments.iter().zip(places) {
             let read = segment.blocks.iter().filter(|block| block.skipped.is_none());
             blocks.extend(read.map(|block| (*place, &segment.opened, block)));
         }
@@ -113,9 +155,7 @@ impl LogQuery {
             Direction::Backward => blocks.sort_by_key(|(_, _, block)| std::cmp::Reverse(block.max_ts())),
             Direction::Forward => blocks.sort_by_key(|(_, _, block)| block.min_ts()),
         }
-        let work = blocks.into_iter().map(|(place, opened, block)| self.run_block(scan, place, opened, block, newest));
-        at_once(scan.blocks_concurrency(), work.collect()).await?;
-        Ok(())
+        blocks
     }
 
     async fn run_block(

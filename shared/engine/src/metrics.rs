@@ -43,9 +43,7 @@ pub(crate) async fn evaluate(expr: &MetricExpr, steps: Steps, scan: &Scan) -> Re
 
 async fn fold_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan) -> Result<Vec<Series>, Error> {
     let log = &leaf.aggregation.log;
-    let (from, to) = eval::leaf_time_range(leaf, steps);
-    let range = TimeRange::new(from.saturating_add(1), to.saturating_add(1).max(from.saturating_add(1)))
-        .map_err(|why| Error::Internal(why.to_string()))?;
+    let range = leaf_range(leaf, steps)?;
     let selector = Selector::new(&log.selector)?;
     let sampler = Arc::new(Sampler::new(leaf)?);
     let segments = scan.reader().segments(range).await?;
@@ -75,6 +73,13 @@ async fn fold_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan) -> Result<Vec<Ser
     folds.into_iter().for_each(|fold| all.merge(fold));
     scan.budget().check_results(all.memory_bytes())?;
     Ok(all.finish())
+}
+
+/// The times of the entries that a leaf looks at.
+pub(crate) fn leaf_range(leaf: &Leaf<'_>, steps: Steps) -> Result<TimeRange, Error> {
+    let (from, to) = eval::leaf_time_range(leaf, steps);
+    let (from, to) = (from.saturating_add(1), to.saturating_add(1));
+    TimeRange::new(from, to.max(from)).map_err(|why| Error::Internal(why.to_string()))
 }
 
 /// What the blocks of a leaf have in common.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use model::{QueryStats, TimeRange};
 use segment::Opened;
-use store::{SegmentRef, Store};
+use store::{Counts, SegmentRef, Store};
 
 use crate::footers::{Footers, OpenSegment};
 use crate::tenants::Tenants;
@@ -45,9 +45,14 @@ impl Reader {
 
     /// The figures so far.
     pub(crate) fn stats(&self) -> QueryStats {
-        let counts = self.store.counters().snapshot();
+        let counts = self.counts();
         let stats = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         QueryStats { store_requests: counts.requests(), store_bytes: counts.bytes_in, ..stats }
+    }
+
+    /// What was asked of the store so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.store.counters().snapshot()
     }
 
     /// The segments of the chosen tenants that may hold entries of a time range, by earliest entry.
@@ -95,12 +100,7 @@ impl Reader {
     /// The bytes of each range, those that lie close together by one request.
     pub(crate) async fn read(&self, opened: &OpenSegment, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         let mut found: Vec<Option<Bytes>> = ranges.iter().map(|range| opened.held(range)).collect();
-        let mut missing: Vec<Range<u64>> =
-            ranges.iter().zip(&found).filter(|(_, held)| held.is_none()).map(|(range, _)| range.clone()).collect();
-        if missing.is_empty() {
-            return Ok(found.into_iter().flatten().collect());
-        }
-        let spans = coalesce(&mut missing, self.settings.coalesce_gap_bytes_max);
+        let spans = self.spans(opened, ranges);
         let work = spans.iter().map(|span| self.read_span(opened, span.clone())).collect();
         let parts = at_once(self.settings.store_concurrency_max, work).await?;
         for (range, slot) in ranges.iter().zip(&mut found).filter(|(_, slot)| slot.is_none()) {
@@ -112,6 +112,13 @@ impl Reader {
         }
         let all: Vec<Bytes> = found.into_iter().flatten().collect();
         if all.len() == ranges.len() { Ok(all) } else { Err(corrupt(&opened.segment, &"the store gave fewer bytes")) }
+    }
+
+    /// What must be fetched for some ranges: those that did not come with the footer, near ones together.
+    pub(crate) fn spans(&self, opened: &OpenSegment, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+        let mut missing: Vec<Range<u64>> =
+            ranges.iter().filter(|range| opened.held(range).is_none()).cloned().collect();
+        coalesce(&mut missing, self.settings.coalesce_gap_bytes_max)
     }
 
     async fn read_span(&self, opened: &OpenSegment, span: Range<u64>) -> Result<Bytes, Error> {

@@ -242,3 +242,67 @@ proptest! {
         prop_assert_eq!(got, want, "{}", query);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// A query asked of a cold engine makes the requests that another cold engine foretold, or fewer where it said so.
+    #[test]
+    fn what_is_explained_is_what_is_read(
+        segments in segments(),
+        query in prop::sample::select(EXPLAINED.to_vec()),
+        limit in 1usize..30,
+        forward in any::<bool>(),
+        (start_s, end_s) in (0i64..240, 0i64..240),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let settings = EngineSettings {
+                whole_object_bytes_max: 0,
+                tail_bytes: 64,
+                coalesce_gap_bytes_max: 16,
+                decode_concurrency_max: 1,
+                blocks_ahead_max: 1,
+                ..EngineSettings::default()
+            };
+            let at = |second: i64| START_NS + second * SECOND_NS;
+            let when = When::Range {
+                start_ns: at(start_s.min(end_s)),
+                end_ns: at(start_s.max(end_s)),
+                step_ns: 60 * SECOND_NS,
+                interval_ns: 0,
+            };
+            let request = QueryRequest {
+                tenants: vec![TenantId::single()],
+                query: query.to_owned(),
+                when,
+                direction: if forward { Direction::Forward } else { Direction::Backward },
+                limit,
+                limits: Limits::default(),
+                partial_series: false,
+            };
+            let store = store(&segments).await;
+            let cold = || Engine::new(store.clone(), settings.clone());
+            let said = cold().explain(request.clone()).await.expect("an explanation");
+            let stats = cold().query(request).await.expect("an answer").stats;
+            let (reads, read) = (said.reads(), (stats.store_requests, stats.store_bytes));
+            if said.exact {
+                assert_eq!((reads.requests(), reads.bytes), read, "{said:#?}");
+            } else {
+                assert!(reads.requests() >= read.0 && reads.bytes >= read.1, "{read:?}, {said:#?}");
+            }
+        });
+    }
+}
+
+/// A query of each way that a query may take through the engine.
+const EXPLAINED: [&str; 8] = [
+    r#"{s=~".+"}"#,
+    r#"{s="1"} | logfmt"#,
+    r#"{s=~".+"} |= "500""#,
+    r#"{s="0"} | trace_id="t1""#,
+    r#"count_over_time({s=~".+"}[1m])"#,
+    r#"sum(bytes_over_time({s="1"} |= "err" [2m])) / sum(count_over_time({s="1"}[1m]))"#,
+    r#"sum by (trace_id) (count_over_time({s=~".+"}[1m]))"#,
+    r#"sum by (x) (count_over_time({s=~".+"} | logfmt | x!="" [30s]))"#,
+];

@@ -5,7 +5,8 @@
 //!   second, `step=S` their distance, `md='name=value,…'` their structured metadata.
 //! - `store [block=BYTES]` writes the segments.
 //! - `query 'LogQL' [limit=N] [dir=forward] [start=S] [end=S] [step=S] [interval=S]` asks a range; `at 'LogQL' time=S`
-//!   an instant. Tags: `[plan]` prints what was skipped, `[reads]` requests and blocks.
+//!   an instant. Tags: `[plan]` prints what was skipped, `[reads]` requests and blocks,
+//!   `[explain]` what was foretold. What is explained is compared with what is read in any case.
 //! - `labels`, `values NAME`, `series`, each with selectors.
 //! - `set memory=BYTES | entries=N | series=N` changes limits.
 
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 
-use engine::{Direction, Engine, EngineSettings, LabelsRequest, Limits, QueryRequest, When};
+use engine::{Direction, Engine, EngineSettings, Explained, LabelsRequest, Limits, PartExplained, QueryRequest, When};
 use goldenscript::{ArgumentConsumer, Command, Context};
 use model::{Day, Entry, Labels, QueryStats, TenantId, TimeRange, Value};
 use store::{FreshKey, Store, StoreUrl};
@@ -120,8 +121,13 @@ impl Runner {
             partial_series: parse(&mut args, "partial")?.unwrap_or(false),
         };
         args.reject_next()?;
-        let answer = self.runtime.block_on(self.engine().query(request))?;
+        let answer = self.runtime.block_on(self.engine().query(request.clone()))?;
+        let explained = self.runtime.block_on(self.engine().explain(request))?;
+        check_explained(&explained, &answer.stats);
         let mut out = String::new();
+        if context.tags.contains("explain") {
+            explain(&mut out, &explained);
+        }
         if context.tags.contains("plan") {
             plan(&mut out, &answer.stats);
         }
@@ -196,6 +202,36 @@ fn plan(out: &mut String, stats: &QueryStats) {
         "streams={streams} segments={segments_opened}/{segments} blocks={}/{blocks} (filters skipped {blocks_skipped})",
         blocks - blocks_skipped
     );
+}
+
+/// What was explained is what was read, query by query of every script.
+fn check_explained(explained: &Explained, stats: &QueryStats) {
+    let (said, read) = (explained.reads(), (stats.store_requests, stats.store_bytes));
+    match explained.exact {
+        true => assert_eq!((said.requests(), said.bytes), read, "{explained:#?}"),
+        false => assert!(said.requests() >= read.0 && said.bytes >= read.1, "{read:?} of {explained:#?}"),
+    }
+    for PartExplained { blocks, segments, .. } in &explained.parts {
+        let skipped = blocks.by_segment_filter + blocks.by_block_filter + blocks.counted + blocks.beyond_limit;
+        assert_eq!(blocks.outside_range + blocks.other_streams + skipped + blocks.read, blocks.all, "{blocks:?}");
+        assert_eq!(segments.outside_range + segments.beyond_limit + segments.opened, segments.listed, "{segments:?}");
+    }
+}
+
+fn explain(out: &mut String, explained: &Explained) {
+    for part in &explained.parts {
+        let need = part.need.as_deref().unwrap_or("nothing");
+        let _ = writeln!(out, "{} needs {need}, columns {}", part.query, part.columns.join(", "));
+        let _ = writeln!(out, "  streams {}/{}, rows {}", part.streams, part.streams_seen, part.rows);
+        let (segments, blocks) = (format!("{:?}", part.segments), format!("{:?}", part.blocks));
+        let _ = writeln!(out, "  {}", segments.replace("SegmentsExplained", "segments"));
+        let _ = writeln!(out, "  {}", blocks.replace("BlocksExplained", "blocks"));
+        let steps = [("listing", part.listing), ("footers", part.footers), ("filters", part.filters)];
+        let steps = steps.into_iter().chain([("doubles", part.doubles), ("counts", part.counts)]);
+        let steps = steps.chain([("columns", part.columns_read)]).filter(|(_, reads)| reads.requests() > 0);
+        let steps: Vec<&str> = steps.map(|(step, _)| step).collect();
+        let _ = writeln!(out, "  reads {}{}", if part.exact { "" } else { "at most " }, steps.join(", "));
+    }
 }
 
 fn second(timestamp_ns: i64) -> f64 {
