@@ -6,6 +6,7 @@
 pub mod config;
 mod error;
 mod metrics;
+mod price;
 mod request;
 mod routes;
 mod tail;
@@ -117,6 +118,7 @@ pub fn api_router(query: Query) -> Router {
         .route("/loki/api/v1/detected_field/{name}/values", asked(routes::detected::values))
         .route("/loki/api/v1/tail", get(tail::tail))
         .route("/api/prom/tail", get(tail::legacy_tail))
+        .route("/logbarn/api/v1/explain", asked(routes::explain::explain))
         .route("/loki/api/v1/format_query", asked(routes::status::format_query))
         .route("/loki/api/v1/status/buildinfo", get(routes::status::build_info))
         .route("/loki/api/v1/drilldown-limits", get(routes::settings::drilldown))

@@ -44,6 +44,10 @@ impl Got {
     fn text(&self) -> String {
         String::from_utf8(self.body.clone()).expect("text")
     }
+
+    fn header(&self, name: header::HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
 }
 
 async fn send(auth_enabled: bool, request: Request<Body>) -> Got {
@@ -221,4 +225,35 @@ async fn volume_comes_from_footers() {
         r#"{"streams":1,"chunks":1,"bytes":15,"entries":1}"#,
     )
     .await;
+}
+
+/// An explanation has the same parameters and refusals as the query that it explains.
+#[tokio::test]
+async fn explanations() {
+    let explain = "/logbarn/api/v1/explain";
+    let got = get(&format!("{explain}?query=%7Bapp=%22api%22%7D&{RANGE}")).await;
+    let answer: serde_json::Value = serde_json::from_str(&got.text()).expect("JSON");
+    assert_eq!(got.header(header::CONTENT_TYPE), "application/json; charset=UTF-8");
+    assert_eq!((&answer["query"], &answer["exact"]), (&serde_json::json!(r#"{app="api"}"#), &serde_json::json!(true)));
+    let reads = &answer["reads"];
+    assert_eq!((reads["lists"].as_u64(), reads["gets"].as_u64()), (Some(1), Some(1)), "{answer}");
+    assert_eq!(answer["parts"][0]["entries"], 2, "{answer}");
+    assert!(answer["dollars"]["total"].as_f64().is_some_and(|dollars| dollars > 5.4e-6), "{answer}");
+
+    let got = get(&format!("{explain}?query=sum(rate(%7Bapp=%22api%22%7D%5B1m%5D))&time=1795168860&format=text")).await;
+    assert_eq!(got.header(header::CONTENT_TYPE), "text/plain; charset=utf-8");
+    let text = got.text();
+    for piece in
+        ["sum(rate({app=\"api\"}[1m]))\nreads 1 LIST + 1 GET, ", "  streams   1 chosen of 1\n", "1 counted by footers"]
+    {
+        assert!(text.contains(piece), "{piece:?} is not in {text}");
+    }
+
+    check(&format!("{explain}?query=%7Bapp=%22api%22%7D&limit=-1"), 400, "limit must be a positive value").await;
+    let log = "log queries are not supported as an instant query type, please change your query to a range query type";
+    check(&format!("{explain}?query=%7Bapp=%22api%22%7D&time=1"), 400, log).await;
+    let most = "max entries limit per query exceeded, limit > max_entries_limit_per_query (5001 > 5000)";
+    check(&format!("{explain}?query=%7Bapp=%22api%22%7D&limit=5001"), 400, most).await;
+    check(&format!("{explain}?query=%7Bapp=%22api%22%7D&format=yaml"), 400, r#"format "yaml" is not json or text"#)
+        .await;
 }

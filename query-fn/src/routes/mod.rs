@@ -1,6 +1,7 @@
 //! One file for each group of questions, in the order in which Grafana asks them.
 
 pub(crate) mod detected;
+pub(crate) mod explain;
 pub(crate) mod labels;
 pub(crate) mod legacy;
 pub(crate) mod patterns;

@@ -14,10 +14,15 @@ use crate::request::Asked;
 
 /// Evaluates a metric query at one time.
 pub(crate) async fn instant(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
+    let request = instant_request(&query, &asked)?;
+    answer(&query, &asked, request).await
+}
+
+/// What a question with one time asks the engine.
+pub(crate) fn instant_request(query: &Query, asked: &Asked) -> Result<QueryRequest, Refusal> {
     let wanted = asked.params.instant_query(asked.now_ns)?;
     let when = When::Instant { time_ns: wanted.time_ns };
-    let request = request(&query, &asked, wanted.query, when, wanted.direction, wanted.limit);
-    answer(&query, &asked, request).await
+    Ok(request(query, asked, wanted.query, when, wanted.direction, wanted.limit))
 }
 
 /// Evaluates a query over a range of time.
