@@ -16,7 +16,7 @@ fn chunks(start_ms: i64, end_ms: i64, step_ms: i64) -> Vec<(i64, i64)> {
     while start <= end_ms {
         let end = (start + day - step_ms).min(end_ms);
         all.push((start, end));
-        start = start + day;
+        start += day;
     }
     all
 }
