@@ -5,7 +5,9 @@ data "aws_region" "current" {}
 data "aws_caller_identity" "current" {}
 
 locals {
-  has_sign_in = var.sign_in != "" || var.auth_secret_arn != ""
+  has_secret    = var.bearer_tokens_secret != ""
+  bearer_tokens = local.has_secret ? data.aws_secretsmanager_secret_version.bearer_tokens[0].secret_string : var.bearer_tokens
+  has_sign_in   = local.has_secret || nonsensitive(var.bearer_tokens != "")
   functions = {
     ingest = { zip = var.ingest_zip, memory = var.ingest_memory_megabytes, seconds = 300, concurrency = var.ingest_concurrency, disk = 512 }
     query  = { zip = var.query_zip, memory = var.query_memory_megabytes, seconds = 120, concurrency = var.query_concurrency, disk = 2048 }
@@ -19,6 +21,11 @@ locals {
     ingest = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     query  = ["s3:GetObject"]
   }
+}
+
+data "aws_secretsmanager_secret_version" "bearer_tokens" {
+  count     = local.has_secret ? 1 : 0
+  secret_id = var.bearer_tokens_secret
 }
 
 data "aws_iam_policy_document" "assume" {
@@ -67,14 +74,6 @@ data "aws_iam_policy_document" "function" {
     sid       = "WriteItsLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.function[each.key].arn}:*"]
-  }
-  dynamic "statement" {
-    for_each = var.auth_secret_arn == "" ? [] : [1]
-    content {
-      sid       = "ReadWhoMaySignIn"
-      actions   = ["secretsmanager:GetSecretValue"]
-      resources = [var.auth_secret_arn]
-    }
   }
   dynamic "statement" {
     for_each = each.key == "ingest" ? [1] : []
@@ -145,10 +144,9 @@ resource "aws_lambda_function" "function" {
   }
   environment {
     variables = {
-      LOGBARN_STORE       = "s3://${aws_s3_bucket.logs.id}/${var.prefix}"
-      LOGBARN_CONFIG      = var.config
-      LOGBARN_AUTH        = var.sign_in
-      LOGBARN_AUTH_SECRET = var.auth_secret_arn
+      LOGBARN_STORE         = "s3://${aws_s3_bucket.logs.id}/${var.prefix}"
+      LOGBARN_CONFIG        = var.config
+      LOGBARN_BEARER_TOKENS = local.bearer_tokens
     }
   }
 }

@@ -42,15 +42,15 @@ variable "config" {
   default     = "auth_enabled: false"
 }
 
-variable "sign_in" {
-  description = "Who may push and read: the `auth` block of the configuration as YAML, hashes only. Empty, with auth_secret_arn empty as well, closes the URLs to everyone but callers with IAM rights."
+variable "bearer_tokens" {
+  description = "Who may push and read, as a YAML list: [{name: grafana, sha256: <of the token>}]. Hashes only. Empty, with bearer_tokens_secret empty as well, closes the URLs to everyone but callers with IAM rights."
   type        = string
   default     = ""
   sensitive   = true
 }
 
-variable "auth_secret_arn" {
-  description = "A secret of Secrets Manager that holds the same YAML; read once per cold start."
+variable "bearer_tokens_secret" {
+  description = "The name of a secret of Secrets Manager that holds the same text; read when the module is applied."
   type        = string
   default     = ""
 }
