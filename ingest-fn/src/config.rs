@@ -1,13 +1,13 @@
 //! The settings of the function, from its environment. Nothing else in this crate reads the environment or the clock.
 //!
-//! In: `LOGBARN_STORE` (a store's URL), `LOGBARN_CONFIG` (a file's path, or the YAML itself), `AWS_*`. Out: a store and a
-//! configuration, or an error that says which variable is wrong.
+//! In: `LOGBARN_STORE` (a store's URL), `LOGBARN_CONFIG` (a file's path, or the YAML itself), `LOGBARN_BEARER_TOKENS` (who may
+//! sign in, hashed), `AWS_*`. Out: a store and a configuration, or an error that says which variable is wrong.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 // What a process needs that runs this function beside others over one store.
-pub use loki_api::config::Config;
+pub use loki_api::config::{Config, TlsServer};
 pub use store::{Error as StoreError, Probe, Store, StoreUrl};
 
 use crate::EventSettings;
@@ -33,7 +33,11 @@ impl Settings {
             std::env::var("LOGBARN_STORE").context("LOGBARN_STORE is not set: give a store, such as s3://bucket")?;
         let url: StoreUrl = url.parse().context("LOGBARN_STORE")?;
         let config = std::env::var("LOGBARN_CONFIG").unwrap_or_default();
-        let config = Config::from_yaml(&yaml(&config)?).context("LOGBARN_CONFIG")?;
+        let mut config = Config::from_yaml(&yaml(&config)?).context("LOGBARN_CONFIG")?;
+        if let Ok(tokens) = std::env::var("LOGBARN_BEARER_TOKENS") {
+            config.add_bearer_tokens(&tokens).context("LOGBARN_BEARER_TOKENS")?;
+        }
+        read_overrides(&config)?;
         for notice in &config.notices {
             tracing::warn!("{notice}");
         }
@@ -43,6 +47,18 @@ impl Settings {
         let events = EventSettings { aws, own_bucket: url.bucket().map(str::to_owned), ..events };
         Ok(Settings { store, config, events, on_lambda: std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() })
     }
+}
+
+/// Reads the limits of single tenants, if the configuration names a file of them.
+pub fn read_overrides(config: &Config) -> anyhow::Result<()> {
+    let path = &config.runtime_config.file;
+    if !path.is_empty() {
+        let text = std::fs::read_to_string(path).with_context(|| format!("runtime_config.file: cannot read {path}"))?;
+        for notice in config.set_overrides(&text).with_context(|| path.clone())? {
+            tracing::warn!("{path}: {notice}");
+        }
+    }
+    Ok(())
 }
 
 /// The YAML itself has a colon and perhaps line breaks; a path is read.

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use loki_api::documents::refusal;
 use loki_api::otlp::status;
 use loki_api::push::DecodeError;
-use model::TenantIdError;
+use loki_api::tenancy::TenancyError;
 
 use crate::commit::CommitError;
 
@@ -21,10 +21,7 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 pub(crate) enum PushError {
     /// `X-Scope-OrgID` is missing or no tenant's.
     #[error(transparent)]
-    Tenant(#[from] TenantIdError),
-    /// More than one tenant.
-    #[error("multiple org IDs present")]
-    ManyTenants,
+    Tenant(#[from] TenancyError),
     /// A header that makes the body unreadable.
     #[error("{0}")]
     Header(String),
@@ -49,13 +46,9 @@ impl PushError {
     /// The status of the answer.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            PushError::Tenant(TenantIdError::Missing) => StatusCode::UNAUTHORIZED,
+            PushError::Tenant(error) => StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
             PushError::Decode(DecodeError::TooLarge { .. } | DecodeError::TooMany) => StatusCode::PAYLOAD_TOO_LARGE,
-            PushError::Tenant(_)
-            | PushError::ManyTenants
-            | PushError::Header(_)
-            | PushError::Body(_)
-            | PushError::Decode(_) => StatusCode::BAD_REQUEST,
+            PushError::Header(_) | PushError::Body(_) | PushError::Decode(_) => StatusCode::BAD_REQUEST,
             PushError::Nothing => StatusCode::UNPROCESSABLE_ENTITY,
             PushError::Refused(status, _) => *status,
             // Whatever the cause, the client is to keep the push and send it again.

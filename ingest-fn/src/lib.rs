@@ -6,6 +6,8 @@
 
 pub mod config;
 
+mod sign_in;
+
 mod documents;
 mod push;
 
@@ -130,6 +132,12 @@ impl Ingest {
 
 /// The push endpoints alone, for a server that has `/ready` and `/metrics` of its own.
 pub fn api_router(ingest: Ingest) -> Router {
+    let config = ingest.config.clone();
+    sign_in::guarded(push_router(ingest), &config)
+}
+
+/// The push endpoints for whom the caller lets in: nobody is asked to sign in.
+pub fn push_router(ingest: Ingest) -> Router {
     Router::new()
         .merge(documents::routes())
         .route("/loki/api/v1/push", post(push::push))
@@ -145,6 +153,7 @@ pub fn router(ingest: Ingest) -> Router {
     let mut registry = Registry::default();
     ingest.register_metrics(&mut registry);
     let metrics = Router::new().route("/metrics", get(print_metrics)).with_state(Arc::new(registry));
+    let metrics = sign_in::guarded(metrics, &ingest.config);
     api_router(ingest).merge(metrics).route("/ready", get(async || "ready\n"))
 }
 

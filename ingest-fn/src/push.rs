@@ -10,10 +10,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use loki_api::documents::{self, FieldNames};
 use loki_api::otlp::{Logs, Mapping};
 use loki_api::push::{self, PushRequest, PushStream};
+use loki_api::tenancy::TENANT_HEADER;
 use model::TenantId;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
@@ -26,7 +27,6 @@ use crate::error::PushError;
 
 /// The header by which the collector names a batch: 32 hexadecimal digits, a function of agent, file and offsets.
 pub const BATCH_HEADER: &str = "x-logbarn-batch";
-const TENANT_HEADER: &str = "x-scope-orgid";
 
 /// The header that marks a push as old data, and names its shard.
 const BACKFILL_HEADER: &str = "x-loki-backfill-shard";
@@ -119,14 +119,7 @@ pub(crate) async fn receive(
 impl Ingest {
     /// The tenant of a request.
     fn tenant(&self, headers: &HeaderMap) -> Result<TenantId, PushError> {
-        if !self.config.auth_enabled {
-            return Ok(TenantId::single());
-        }
-        let id = header(headers, TENANT_HEADER);
-        if id.contains('|') {
-            return Err(PushError::ManyTenants);
-        }
-        Ok(TenantId::new(id)?)
+        Ok(self.config.tenant(headers.get_all(TENANT_HEADER).iter().map(HeaderValue::as_bytes))?)
     }
 
     /// Decodes and judges a body on a blocking thread, when it is its turn.

@@ -1,7 +1,7 @@
 //! The settings of the function, from its environment. Nothing else in this crate reads the environment.
 //!
-//! In: `LOGBARN_STORE` (a store's URL), `LOGBARN_CONFIG` (a file's path, or the YAML itself), `AWS_*`. Out: the query side, or an
-//! error that says which variable is wrong.
+//! In: `LOGBARN_STORE` (a store's URL), `LOGBARN_CONFIG` (a file's path, or the YAML itself), `LOGBARN_BEARER_TOKENS` (who may
+//! sign in, hashed), `AWS_*`. Out: the query side, or an error that says which variable is wrong.
 
 use std::sync::Arc;
 
@@ -17,7 +17,17 @@ pub fn from_environment() -> anyhow::Result<Query> {
     let url = std::env::var("LOGBARN_STORE").context("LOGBARN_STORE is not set: give a store, such as s3://bucket")?;
     let url: StoreUrl = url.parse().context("LOGBARN_STORE")?;
     let config = std::env::var("LOGBARN_CONFIG").unwrap_or_default();
-    let config = Config::from_yaml(&yaml(&config)?).context("LOGBARN_CONFIG")?;
+    let mut config = Config::from_yaml(&yaml(&config)?).context("LOGBARN_CONFIG")?;
+    if let Ok(tokens) = std::env::var("LOGBARN_BEARER_TOKENS") {
+        config.add_bearer_tokens(&tokens).context("LOGBARN_BEARER_TOKENS")?;
+    }
+    let overrides = &config.runtime_config.file;
+    if !overrides.is_empty() {
+        let text = std::fs::read_to_string(overrides)
+            .with_context(|| format!("runtime_config.file: cannot read {overrides}"))?;
+        let notices = config.set_overrides(&text).with_context(|| overrides.clone())?;
+        notices.iter().for_each(|notice| tracing::warn!("{overrides}: {notice}"));
+    }
     for notice in &config.notices {
         tracing::warn!("{notice}");
     }

@@ -3,7 +3,7 @@
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use loki_api::params::ParamError;
-use model::TenantIdError;
+use loki_api::tenancy::TenancyError;
 
 /// The content type of every error.
 pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
@@ -51,12 +51,9 @@ impl From<ParamError> for Refusal {
     }
 }
 
-impl From<TenantIdError> for Refusal {
-    fn from(error: TenantIdError) -> Self {
-        let status = match error {
-            TenantIdError::Missing => StatusCode::UNAUTHORIZED,
-            _ => StatusCode::BAD_REQUEST,
-        };
+impl From<TenancyError> for Refusal {
+    fn from(error: TenancyError) -> Self {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
         Refusal { status, text: error.to_string() }
     }
 }

@@ -9,6 +9,7 @@ mod metrics;
 mod price;
 mod request;
 mod routes;
+mod sign_in;
 mod tail;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use tail::{Hub, Poller};
 
 pub use metrics::exposition;
 pub use prometheus_client::registry::Registry;
+pub use sign_in::guarded;
 pub use tail::Feed;
 
 /// The query side of one process. Cloning copies a pointer.
@@ -94,15 +96,15 @@ pub fn router(query: Query) -> Router {
     let mut registry = Registry::default();
     query.register_metrics(&mut registry);
     let registry = Arc::new(registry);
-    api_router(query)
-        .route("/ready", get(|| async { "ready\n" }))
-        .route("/metrics", get(move || async move { exposition(&registry) }))
-        .fallback(not_found)
+    let metrics = Router::new().route("/metrics", get(move || async move { exposition(&registry) }));
+    let metrics = guarded(metrics, &query.0.config);
+    api_router(query).merge(metrics).route("/ready", get(|| async { "ready\n" })).fallback(not_found)
 }
 
 /// The Loki read API alone, for a process that serves other sides too.
 pub fn api_router(query: Query) -> Router {
-    Router::new()
+    let config = query.0.config.clone();
+    let router = Router::new()
         .route("/loki/api/v1/query", asked(routes::query::instant))
         .route("/loki/api/v1/query_range", asked(routes::query::range))
         .route("/loki/api/v1/labels", asked(routes::labels::names))
@@ -133,7 +135,8 @@ pub fn api_router(query: Query) -> Router {
         .layer(middleware::from_fn_with_state(query.clone(), deadline))
         .layer(middleware::from_fn_with_state(query.clone(), metrics::measure))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_BYTES_MIN).and(is_success)))
-        .with_state(query)
+        .with_state(query);
+    guarded(router, &config)
 }
 
 /// Ends a question of any kind when its tenant's time is up.

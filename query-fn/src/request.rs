@@ -1,10 +1,15 @@
 //! What every question brings: whose logs, which parameters, which encoding.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
-use loki_api::config::Config;
-use loki_api::params::Params;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use loki_api::config::{BlockedQuery, Config, Limits};
+use loki_api::narrow::QUERY_LIMITS_HEADER;
+use loki_api::params::{Params, query_length_error};
 use loki_api::response::{ENCODING_FLAGS_HEADER, Encoding};
+use loki_api::tenancy::TENANT_HEADER;
 use model::TenantId;
 
 use crate::Query;
@@ -17,6 +22,8 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 pub(crate) struct Asked {
     /// Whose logs: never none, sorted, each once.
     pub(crate) tenants: Vec<TenantId>,
+    /// What they may ask.
+    pub(crate) limits: Arc<Limits>,
     /// Decoded parameters: those of the body, then those of the URL.
     pub(crate) params: Params,
     /// How labels are to be told.
@@ -32,7 +39,9 @@ impl FromRequest<Query> for Asked {
 
     async fn from_request(request: Request, query: &Query) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let tenants = tenants(&parts.headers, &query.0.config)?;
+        let config = &query.0.config;
+        let tenants = tenants(&parts.headers, config)?;
+        let limits = limits(&parts.headers, config, &tenants)?;
         let encoding = Encoding::from_flags(text(&parts.headers, ENCODING_FLAGS_HEADER));
         let from_drilldown = text(&parts.headers, "X-Query-Tags").contains("Source=grafana-lokiexplore-app");
         let mut pairs = Vec::new();
@@ -43,19 +52,81 @@ impl FromRequest<Query> for Asked {
             pairs.extend(decode(&body));
         }
         pairs.extend(decode(parts.uri.query().unwrap_or_default().as_bytes()));
-        Ok(Asked { tenants, params: Params::new(pairs), encoding, from_drilldown, now_ns: now_ns() })
+        Ok(Asked { tenants, limits, params: Params::new(pairs), encoding, from_drilldown, now_ns: now_ns() })
     }
 }
 
+/// Whose logs a question is about.
 pub(crate) fn tenants(headers: &HeaderMap, config: &Config) -> Result<Vec<TenantId>, Refusal> {
-    if !config.auth_enabled {
-        return Ok(vec![TenantId::single()]);
+    Ok(config.tenants(headers.get_all(TENANT_HEADER).iter().map(HeaderValue::as_bytes))?)
+}
+
+/// The limits of all tenants of a question together, narrowed by what the request itself asks.
+fn limits(headers: &HeaderMap, config: &Config, tenants: &[TenantId]) -> Result<Arc<Limits>, Refusal> {
+    let mut limits = config.limits_of(tenants);
+    if let Some(header) = headers.get(QUERY_LIMITS_HEADER).filter(|_| config.querier.per_request_limits_enabled) {
+        let own = Arc::make_mut(&mut limits).narrow_by_header(header.as_bytes());
+        own.map_err(|why| Refusal::bad_request(format!("could not parse '{QUERY_LIMITS_HEADER}': {why}")))?;
     }
-    let id = text(headers, "X-Scope-OrgID");
-    if id.contains('|') {
-        return Err(Refusal::bad_request("multiple org IDs present"));
+    Ok(limits)
+}
+
+impl Asked {
+    /// What may be asked, in the engine's own type.
+    pub(crate) fn engine_limits(&self) -> engine::Limits {
+        let limits = &self.limits;
+        engine::Limits {
+            max_query_series: limits.max_query_series,
+            max_entries_limit_per_query: usize::try_from(limits.max_entries_limit_per_query).unwrap_or(usize::MAX),
+            query_timeout: limits.query_timeout,
+            split_queries_by_interval: limits.split_queries_by_interval,
+            max_query_range: limits.max_query_range,
+            max_streams_matchers_per_query: limits.max_streams_matchers_per_query,
+            max_query_bytes_read: limits.max_query_bytes_read,
+            required_labels: limits.required_labels.clone(),
+            minimum_labels_number: limits.minimum_labels_number,
+            blocked_queries: limits.blocked_queries.iter().map(blocked).collect(),
+            oldest_ns: self.oldest_ns(),
+        }
     }
-    Ok(vec![TenantId::new(id)?])
+
+    /// The oldest time that may be asked about.
+    pub(crate) fn oldest_ns(&self) -> Option<i64> {
+        let lookback = self.limits.max_query_lookback;
+        let lookback_ns = i64::try_from(lookback.as_nanos()).unwrap_or(i64::MAX);
+        (!lookback.is_zero()).then(|| self.now_ns.saturating_sub(lookback_ns))
+    }
+
+    /// Refuses a range that is longer than it may be.
+    pub(crate) fn check_length(&self, start_ns: i64, end_ns: i64) -> Result<(), Refusal> {
+        let start_ns = self.oldest_ns().map_or(start_ns, |oldest_ns| start_ns.max(oldest_ns));
+        let length = Duration::from_nanos(u64::try_from(end_ns.saturating_sub(start_ns)).unwrap_or(0));
+        match self.limits.max_query_length {
+            longest if longest.is_zero() || length <= longest => Ok(()),
+            longest => Err(query_length_error(length, longest).into()),
+        }
+    }
+
+    /// Refuses every query of a tenant whose queries are switched off.
+    pub(crate) fn check_enabled(&self) -> Result<(), Refusal> {
+        match self.limits.max_query_parallelism {
+            0 => Err(Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "querying is disabled, please contact your Loki operator",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn blocked(query: &BlockedQuery) -> engine::Blocked {
+    let kinds = query.types.split(',').map(str::trim).filter(|kind| !kind.is_empty());
+    engine::Blocked {
+        pattern: query.pattern.clone(),
+        regex: query.regex,
+        kinds: kinds.map(str::to_owned).collect(),
+        hash: query.hash,
+    }
 }
 
 /// A header's value; empty if it is absent or not text.

@@ -5,7 +5,13 @@
 
 mod banner;
 mod cli;
+mod entrance;
+mod listener;
+mod overrides;
+mod patience;
 mod serve;
+mod side_door;
+mod tls;
 
 use std::process::ExitCode;
 

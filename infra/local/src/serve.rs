@@ -18,8 +18,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::banner;
 use crate::cli::{InspectOptions, ServeOptions};
+use crate::side_door::SideDoor;
+use crate::tls::Tls;
+use crate::{banner, listener, overrides, side_door};
 
 /// One tenant, no authentication: what a server without a configuration file is for.
 const CONFIG_WITHOUT_FILE: &str = "auth_enabled: false";
@@ -29,6 +31,8 @@ const STORE_FOLDER: &str = "data";
 const LOGS_FOLDER: &str = "logs";
 /// `--logs` with this value tails nothing.
 const LOGS_NONE: &str = "none";
+/// Whose the tailed files are, where there are tenants.
+const TENANT_OF_LOGS: &str = "fake";
 /// How long a collector that ended by itself rests.
 const COLLECTOR_PAUSE: Duration = Duration::from_secs(5);
 /// Loki's port, on this machine alone.
@@ -42,19 +46,29 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
     let store = open(&url)?;
     banner::log_probe(store.probe().await, &url);
 
+    ingest_fn::config::read_overrides(&config)?;
+    let tls = Tls::open(&config.server.http_tls_config)?;
     let listener = listen(&options, &config).await?;
     let address = listener.local_addr()?;
     let ingest = Ingest::new(store.clone(), config.clone(), CommitSettings::new(&config, url.is_bucket()));
     let query = Query::new(store.clone(), config.clone());
     // Only this process writes to a folder; into a bucket others may push as well, so there tails ask the bucket.
     let ingest = if url.is_bucket() { ingest } else { tell_tails(ingest, &query) };
-    let app = app(ingest.clone(), query.clone(), &store);
+    let app = app(ingest.clone(), query.clone(), &store, &config);
     let tails = query.clone();
     let logs = logs_folder(options.logs.as_deref());
     banner::print(address, &url, logs.as_deref(), &config);
 
     let (stop, stopped) = watch::channel(false);
-    let collector = tokio::spawn(collect(logs, address, url, stopped.clone()));
+    tokio::spawn(overrides::watch(config.clone()));
+    let side_door = match &logs {
+        Some(_) if tls.is_some() || config.sign_in.is_on() => {
+            Some(side_door::open(ingest.clone(), &config, flag(stopped.clone())).await?)
+        }
+        _ => None,
+    };
+    let push = Push::new(address, side_door, &config);
+    let collector = tokio::spawn(collect(logs, push, url, stopped.clone()));
     let accepted = ingest.clone();
     tokio::spawn(async move {
         stop_signal().await;
@@ -63,10 +77,10 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
         accepted.shutdown().await;
         query.shutdown().await;
     });
-    let server = axum::serve(listener, app).with_graceful_shutdown(flag(stopped.clone()));
+    let server = listener::serve(listener, app, &config, tls, flag(stopped.clone()));
     let grace = config.server.graceful_shutdown_timeout;
     tokio::select! {
-        served = server => served?,
+        () = server => {}
         // A client that never ends its request is not waited for longer than this.
         () = async { flag(stopped).await; tokio::time::sleep(grace).await } => tracing::warn!("requests were still open after {grace:?}"),
     }
@@ -84,30 +98,60 @@ fn tell_tails(ingest: Ingest, query: &Query) -> Ingest {
 }
 
 /// Both functions' endpoints under one address, with one `/ready` and one `/metrics`.
-fn app(ingest: Ingest, query: Query, store: &Store) -> Router {
+fn app(ingest: Ingest, query: Query, store: &Store, config: &Arc<Config>) -> Router {
     let mut registry = query_fn::Registry::default();
     ingest.register_metrics(&mut registry);
     query.register_metrics(&mut registry);
     store.register_metrics(&mut registry);
     let registry = Arc::new(registry);
+    let metrics = Router::new().route("/metrics", get(move || async move { query_fn::exposition(&registry) }));
     ingest_fn::api_router(ingest)
         .merge(query_fn::api_router(query))
+        .merge(query_fn::guarded(metrics, config))
         .route("/ready", get(|| async { "ready\n" }))
-        .route("/metrics", get(move || async move { query_fn::exposition(&registry) }))
         .fallback(query_fn::not_found)
+}
+
+/// How the collector reaches this server.
+struct Push {
+    url: String,
+    key: Option<String>,
+    tenant: Option<String>,
+}
+
+impl Push {
+    fn new(address: SocketAddr, side_door: Option<SideDoor>, config: &Config) -> Self {
+        // With tenants, what this machine itself logs is the one that Loki names where there are none.
+        let tenant = config.auth_enabled.then(|| TENANT_OF_LOGS.to_owned());
+        match side_door {
+            Some(door) => Push { url: door.push_url, key: Some(door.key), tenant },
+            None => {
+                let url = format!("http://{}/loki/api/v1/push", banner::reachable(address));
+                Push { url, key: None, tenant }
+            }
+        }
+    }
+
+    fn collector(&self, folder: &Path, positions: &Path) -> Result<collector::Config> {
+        let mut config = collector::Config::for_folder(folder, &self.url, positions)?;
+        for client in &mut config.clients {
+            client.tenant_id = self.tenant.clone();
+            client.bearer_token = self.key.clone().map(collector::config::Secret);
+        }
+        Ok(config)
+    }
 }
 
 /// Tails the folder and ships to this server. An end that nobody asked for (a disk that is full, say) loses nothing: it begins
 /// again where it was.
-async fn collect(logs: Option<PathBuf>, address: SocketAddr, url: StoreUrl, stopped: watch::Receiver<bool>) {
+async fn collect(logs: Option<PathBuf>, push: Push, url: StoreUrl, stopped: watch::Receiver<bool>) {
     let Some(folder) = logs else { return };
-    let push_url = format!("http://{}/loki/api/v1/push", banner::reachable(address));
     let positions = match url.folder_path() {
         Some(data) => data.join("positions.yaml"),
         None => PathBuf::from("logbarn-positions.yaml"),
     };
     while !*stopped.borrow() {
-        let config = collector::Config::for_folder(&folder, &push_url, &positions).map_err(anyhow::Error::from);
+        let config = push.collector(&folder, &positions);
         let ended = match config {
             Ok(config) => collector::run(config, flag(stopped.clone())).await,
             Err(error) => Err(error),

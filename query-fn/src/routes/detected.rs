@@ -70,7 +70,7 @@ async fn detect(query: &Query, asked: Asked) -> Result<(Vec<DetectedField>, usiz
         when: When::Range { start_ns: bounds.start_ns, end_ns: bounds.end_ns, step_ns: 1, interval_ns: 0 },
         direction: Direction::Backward,
         limit: lines,
-        limits: super::query::limits(&query.0.config.limits_of(&asked.tenants)),
+        limits: asked.engine_limits(),
         partial_series: false,
     };
     Ok((query.0.engine.detected_fields(request, limit).await?, limit))

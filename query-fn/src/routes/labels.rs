@@ -49,8 +49,14 @@ pub(crate) fn checked_request(asked: &Asked) -> Result<LabelsRequest, Refusal> {
 /// The time range of a question, with its end, and selectors; none asks for every stream.
 pub(crate) fn request(asked: &Asked, selectors: Vec<String>) -> Result<LabelsRequest, Refusal> {
     let bounds = asked.params.bounds(asked.now_ns)?;
+    asked.check_length(bounds.start_ns, bounds.end_ns)?;
+    // What lies too far back is cut off; if nothing is left, an empty range has an empty answer.
+    let oldest_ns = asked.oldest_ns().unwrap_or(i64::MIN);
+    let cut = |range: TimeRange| {
+        TimeRange::new(range.start_ns().max(oldest_ns), range.end_ns().saturating_add(1).max(oldest_ns))
+    };
     let range = TimeRange::new(bounds.start_ns, bounds.end_ns)
-        .and_then(|range| TimeRange::new(range.start_ns(), range.end_ns().saturating_add(1)))
+        .and_then(cut)
         .map_err(|_| Refusal::bad_request("end timestamp must not be before or equal to start time"))?;
     Ok(LabelsRequest { tenants: asked.tenants.clone(), range, selectors })
 }

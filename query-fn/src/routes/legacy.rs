@@ -11,7 +11,7 @@ use crate::request::Asked;
 
 /// The entries of a log query; `regexp` is one more line filter.
 pub(crate) async fn entries(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
-    let mut request = super::query::range_request(&query, &asked)?;
+    let mut request = super::query::range_request(&asked)?;
     let regexp = asked.params.get("regexp");
     if !regexp.is_empty() {
         request.query = format!("{} |~ {}", request.query, model::quote(regexp));

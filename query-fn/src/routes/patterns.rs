@@ -23,13 +23,12 @@ pub(crate) async fn patterns(State(query): State<Query>, asked: Asked) -> Result
     let step_ns = asked.params.checked_step_ns(bounds)?;
     let range = TimeRange::new(bounds.start_ns, bounds.end_ns)
         .map_err(|_| Refusal::bad_request("end timestamp must not be before or equal to start time"))?;
-    let limits = query.0.config.limits_of(&asked.tenants);
     let request = PatternsRequest {
-        tenants: asked.tenants,
+        tenants: asked.tenants.clone(),
         selector: asked.params.get("query").to_owned(),
         range,
         step_ns: step_ns.max(STEP_NS_MIN),
-        limits: super::query::limits(&limits),
+        limits: asked.engine_limits(),
     };
     let found = query.0.engine.patterns(request).await?;
     query.0.metrics.count(&found.stats);

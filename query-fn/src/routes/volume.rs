@@ -22,7 +22,7 @@ pub(crate) async fn stats(State(query): State<Query>, asked: Asked) -> Result<Re
     let selector = asked.params.get("query").to_owned();
     engine::check_selector(&selector)?;
     let request = super::labels::request(&asked, vec![selector])?;
-    let limits = super::query::limits(&query.0.config.limits_of(&asked.tenants));
+    let limits = asked.engine_limits();
     let found = query.0.engine.index_stats(request, &limits).await?;
     let body = json!({
         "streams": found.streams, "chunks": found.chunks, "bytes": found.bytes, "entries": found.entries,
@@ -42,7 +42,7 @@ pub(crate) async fn volume_range(State(query): State<Query>, asked: Asked) -> Re
 }
 
 async fn answer(query: &Query, asked: &Asked, step_ns: i64) -> Result<Response, Refusal> {
-    let limits = query.0.config.limits_of(&asked.tenants);
+    let limits = asked.limits.clone();
     if !limits.volume_enabled {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "not found"));
     }
@@ -58,7 +58,7 @@ async fn answer(query: &Query, asked: &Asked, step_ns: i64) -> Result<Response, 
         step_ns,
         limit,
         series_max: limits.volume_max_series,
-        limits: super::query::limits(&limits),
+        limits: asked.engine_limits(),
     };
     let answer = query.0.engine.volume(request).await?;
     query.0.metrics.count(&answer.stats);

@@ -9,6 +9,8 @@ mod request;
 mod settings;
 mod tenants;
 
+mod guard;
+
 pub mod needles;
 mod plan;
 
@@ -43,13 +45,14 @@ use std::time::{Duration, Instant};
 
 use logql::ast::{Expr, LogExpr, MetricExpr};
 use logql::eval::Steps;
-use model::{Labels, LogEntry, TimeRange, Value};
+use model::{Labels, LogEntry, QueryStats, TimeRange, Value};
 use store::Store;
 
 pub use detected::{DetectedField, DetectedLabel};
 pub use error::Error;
 pub use explain::{BlocksExplained, Explained, PartExplained, Reads, SegmentsExplained};
 pub use footers::OpenSegment;
+pub use guard::Blocked;
 pub use labels::check_selector;
 pub use live::{LiveEntry, LiveQuery};
 pub use patterns::{Pattern, Patterns, PatternsRequest};
@@ -82,9 +85,16 @@ impl Engine {
     pub async fn query(&self, request: QueryRequest) -> Result<Answer, Error> {
         let started = Instant::now();
         let expr = logql::parse(&request.query)?;
+        guard::check(&request.query, &expr, &request.limits)?;
+        let Some(when) = guard::within_lookback(request.when, request.limits.oldest_ns) else {
+            let value = guard::nothing(&expr, request.when);
+            return Ok(Answer { value, stats: QueryStats::default(), warnings: Vec::new() });
+        };
+        let request = QueryRequest { when, ..request };
         let reader = self.reader(Tenants::of_query(&request.tenants, &expr)?);
         let (scan, _cancel) = Scan::new(reader.clone());
         let answering = async {
+            guard::check_bytes(&expr, when, &request.limits, &reader).await?;
             match &expr {
                 Expr::Log(log) => log_query(log, &request, &scan).await,
                 Expr::Metric(metric) => metric_query(metric, &request, &scan).await,

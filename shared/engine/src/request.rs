@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use model::{QueryStats, TenantId, TimeRange, Value};
 
+use crate::guard::Blocked;
+
 /// A LogQL query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryRequest {
@@ -65,6 +67,20 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// If not zero, metric queries are evaluated at multiples of their step, as Loki does when it splits.
     pub split_queries_by_interval: Duration,
+    /// Longest `[range]` of an aggregation.
+    pub max_query_range: Duration,
+    /// Most matchers of a selector.
+    pub max_streams_matchers_per_query: usize,
+    /// Most bytes that a query may have to read.
+    pub max_query_bytes_read: u64,
+    /// Labels that a selector must name.
+    pub required_labels: Vec<String>,
+    /// Matchers that a selector must have.
+    pub minimum_labels_number: usize,
+    /// Queries that are refused.
+    pub blocked_queries: Vec<Blocked>,
+    /// The oldest time that may be asked about: now less `max_query_lookback`.
+    pub oldest_ns: Option<i64>,
 }
 
 impl Default for Limits {
@@ -74,6 +90,13 @@ impl Default for Limits {
             max_entries_limit_per_query: 5000,
             query_timeout: Duration::from_secs(60),
             split_queries_by_interval: Duration::from_secs(3600),
+            max_query_range: Duration::ZERO,
+            max_streams_matchers_per_query: 1000,
+            max_query_bytes_read: 0,
+            required_labels: Vec::new(),
+            minimum_labels_number: 0,
+            blocked_queries: Vec::new(),
+            oldest_ns: None,
         }
     }
 }

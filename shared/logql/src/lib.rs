@@ -24,3 +24,8 @@ pub mod sample;
 pub use error::{Error, Kind};
 pub use parse::{NESTING_MAX, OPERATORS_MAX, QUERY_BYTES_MAX, REGEXP_BYTES_MAX, REGEXPS_MAX, parse, parse_selector};
 pub use print::pretty;
+
+/// A duration as Prometheus writes it: `1h30m`, `2w`.
+pub fn print_duration(duration: std::time::Duration) -> String {
+    parse::duration::to_prometheus(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}

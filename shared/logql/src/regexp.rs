@@ -24,6 +24,11 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
     build(&translate(pattern)?, pattern)
 }
 
+/// Whether an expression is found anywhere in a text.
+pub fn found_in(pattern: &str, text: &str) -> Result<bool, String> {
+    Ok(compile(pattern)?.is_match(text))
+}
+
 /// Compiles an expression that must match all of a text; `.` matches line breaks too, as in Prometheus.
 pub(crate) fn compile_anchored(pattern: &str) -> Result<Regex, String> {
     build(&format!("^(?s:{})$", translate(pattern)?), pattern)

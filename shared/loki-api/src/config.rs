@@ -6,14 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::TenantId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_yaml_ng::{Mapping, Value};
 
-pub use crate::limits::{Limits, StreamRetention};
+use crate::auth::{SignIn, SignInSettings, TokenSettings};
+pub use crate::limits::{BlockedQuery, Limits, StreamRetention};
 use crate::limits::{duration, size};
 use crate::otlp::OtlpDefaults;
+use crate::overrides::Overrides;
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,14 +25,20 @@ pub struct Config {
     pub server: Server,
     /// Sizes of push bodies.
     pub distributor: Distributor,
-    /// How tails are served.
-    pub querier: Querier,
     /// The limits of a tenant without limits of its own: ask [`Config::limits`].
     pub limits_config: Arc<Limits>,
     /// Whether patterns are found.
     pub pattern_ingester: PatternIngester,
+    /// The limits of tenants that have their own: ask [`Config::limits`].
+    pub overrides: Overrides,
+    /// Where the limits of single tenants stand.
+    pub runtime_config: RuntimeConfig,
+    /// What questions may be about.
+    pub querier: Querier,
     /// What Loki has no word for.
     pub logbarn: Logbarn,
+    /// Who must sign in; made of `logbarn.sign_in`.
+    pub sign_in: SignIn,
     /// Keys that were accepted but do nothing here, each with its reason: to be logged at start.
     pub notices: Vec<String>,
 }
@@ -52,6 +59,13 @@ pub struct Server {
     /// How long writing an answer may take.
     #[serde(with = "duration")]
     pub http_server_write_timeout: Duration,
+    /// How long the head of a request may take; 0 is as long as the whole request.
+    #[serde(with = "duration")]
+    pub http_server_read_header_timeout: Duration,
+    /// Connections at a time; 0 is no limit.
+    pub http_listen_conn_limit: usize,
+    /// TLS, if a certificate is given.
+    pub http_tls_config: TlsServer,
     /// How long an idle connection is kept.
     #[serde(with = "duration")]
     pub http_server_idle_timeout: Duration,
@@ -62,6 +76,42 @@ pub struct Server {
     pub log_level: String,
     /// `logfmt` or `json`.
     pub log_format: String,
+}
+
+/// How a server speaks TLS. Files in PEM; read again when they change.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsServer {
+    /// Its certificate, with those of the authorities between.
+    pub cert_file: String,
+    /// Its key.
+    pub key_file: String,
+    /// Authorities of client certificates; given, a client must have one.
+    pub client_ca_file: String,
+}
+
+/// The `runtime_config` block: a second file, read again when it changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeConfig {
+    /// Its path; empty is none.
+    pub file: String,
+    /// How often it is looked at.
+    #[serde(with = "duration")]
+    pub period: Duration,
+}
+
+/// The `querier` block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Querier {
+    /// Whether `X-Scope-OrgID: a|b` asks of two tenants.
+    pub multi_tenant_queries_enabled: bool,
+    /// Whether `X-Loki-Query-Limits` narrows a query's limits.
+    pub per_request_limits_enabled: bool,
+    /// How long a tail may last.
+    #[serde(with = "duration")]
+    pub tail_max_duration: Duration,
 }
 
 /// The `distributor` block: how large a push may be.
@@ -76,21 +126,6 @@ pub struct Distributor {
     pub max_decompressed_size: u64,
     /// Which resource attributes of OpenTelemetry are labels unless a tenant wants it otherwise.
     pub otlp_config: OtlpDefaults,
-}
-
-/// The `querier` block.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Querier {
-    /// How long a tail may stay open.
-    #[serde(with = "duration")]
-    pub tail_max_duration: Duration,
-}
-
-impl Default for Querier {
-    fn default() -> Self {
-        Querier { tail_max_duration: Duration::from_secs(3600) }
-    }
 }
 
 /// The `pattern_ingester` block. Loki mines patterns while it ingests, Logbarn when they are asked for.
@@ -122,6 +157,8 @@ pub struct Logbarn {
     pub cache_memory_max: u64,
     /// Declares that no other process merges this store, so that a store without create-if-absent may be merged.
     pub only_merger: bool,
+    /// Who may use the server; nobody listed, everybody may.
+    pub sign_in: SignInSettings,
 }
 
 impl Default for Config {
@@ -130,10 +167,13 @@ impl Default for Config {
             auth_enabled: true,
             server: Server::default(),
             distributor: Distributor::default(),
-            querier: Querier::default(),
             limits_config: Arc::default(),
             pattern_ingester: PatternIngester::default(),
+            overrides: Overrides::default(),
+            runtime_config: RuntimeConfig::default(),
+            querier: Querier::default(),
             logbarn: Logbarn::default(),
+            sign_in: SignIn::default(),
             notices: Vec::new(),
         }
     }
@@ -147,10 +187,29 @@ impl Default for Server {
             http_path_prefix: String::new(),
             http_server_read_timeout: Duration::from_secs(30),
             http_server_write_timeout: Duration::from_secs(30),
+            http_server_read_header_timeout: Duration::ZERO,
+            http_listen_conn_limit: 0,
+            http_tls_config: TlsServer::default(),
             http_server_idle_timeout: Duration::from_secs(120),
             graceful_shutdown_timeout: Duration::from_secs(30),
             log_level: "info".to_owned(),
             log_format: "logfmt".to_owned(),
+        }
+    }
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        RuntimeConfig { file: String::new(), period: Duration::from_secs(10) }
+    }
+}
+
+impl Default for Querier {
+    fn default() -> Self {
+        Querier {
+            multi_tenant_queries_enabled: false,
+            per_request_limits_enabled: false,
+            tail_max_duration: Duration::from_secs(3600),
         }
     }
 }
@@ -181,6 +240,7 @@ impl Default for Logbarn {
             query_memory_max: 512 << 20,
             cache_memory_max: 64 << 20,
             only_merger: false,
+            sign_in: SignInSettings::default(),
         }
     }
 }
@@ -205,16 +265,6 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// The limits of a tenant.
-    pub fn limits(&self, _tenant: &TenantId) -> Arc<Limits> {
-        self.limits_config.clone()
-    }
-
-    /// The limits of a question about several tenants: of each limit the smallest that limits at all.
-    pub fn limits_of(&self, tenants: &[TenantId]) -> Arc<Limits> {
-        tenants.first().map_or_else(|| self.limits_config.clone(), |tenant| self.limits(tenant))
-    }
-
     /// Reads a configuration; an empty text is the default one.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
         let mut config = Config::default();
@@ -226,10 +276,9 @@ impl Config {
                 "distributor" => {
                     config.distributor = block(&key, value, DISTRIBUTOR_WITHOUT_EFFECT, &mut config.notices)?
                 }
+                "limits_config" => config.read_limits(value)?,
+                "runtime_config" => config.runtime_config = block(&key, value, &[], &mut config.notices)?,
                 "querier" => config.querier = block(&key, value, QUERIER_WITHOUT_EFFECT, &mut config.notices)?,
-                "limits_config" => {
-                    config.limits_config = Arc::new(block(&key, value, LIMITS_WITHOUT_EFFECT, &mut config.notices)?)
-                }
                 "pattern_ingester" => {
                     config.pattern_ingester = block(&key, value, PATTERN_INGESTER_WITHOUT_EFFECT, &mut config.notices)?;
                 }
@@ -238,12 +287,44 @@ impl Config {
                 _ => return Err(ConfigError::UnknownKey(key)),
             }
         }
+        config.read_sign_in()?;
         Ok(config)
+    }
+
+    /// Adds bearer tokens, given as the list that `logbarn.sign_in.bearer_tokens` would be.
+    pub fn add_bearer_tokens(&mut self, yaml: &str) -> Result<(), ConfigError> {
+        // The error of YAML may quote what it read.
+        let wrong = |_| ConfigError::Yaml("expected a list of {name, sha256, tenant, tenants}".to_owned());
+        let tokens: Vec<TokenSettings> = serde_yaml_ng::from_str(yaml).map_err(wrong)?;
+        self.logbarn.sign_in.bearer_tokens.extend(tokens);
+        self.read_sign_in()
+    }
+
+    fn read_sign_in(&mut self) -> Result<(), ConfigError> {
+        let wrong = |why| ConfigError::Value { place: "logbarn.sign_in".to_owned(), why };
+        self.sign_in = SignIn::new(&self.logbarn.sign_in, self.auth_enabled).map_err(wrong)?;
+        Ok(())
+    }
+
+    /// The limits, among which Loki also takes the older names of the runtime configuration file.
+    fn read_limits(&mut self, value: Value) -> Result<(), ConfigError> {
+        let mut limits = mapping("limits_config", value)?;
+        if let Some(file) = limits.remove("per_tenant_override_config") {
+            self.runtime_config.file = typed("limits_config.per_tenant_override_config", file)?;
+        }
+        if let Some(period) = limits.remove("per_tenant_override_period") {
+            let block = Mapping::from_iter([("period".into(), period)]);
+            let read: RuntimeConfig = typed("limits_config.per_tenant_override_period", Value::Mapping(block))?;
+            self.runtime_config.period = read.period;
+        }
+        let limits = Value::Mapping(limits);
+        self.limits_config = Arc::new(block("limits_config", limits, LIMITS_WITHOUT_EFFECT, &mut self.notices)?);
+        Ok(())
     }
 }
 
 /// Reads one block, setting aside those of Loki's keys that do nothing here.
-fn block<T: DeserializeOwned>(
+pub(crate) fn block<T: DeserializeOwned>(
     block: &str,
     value: Value,
     without_effect: &[&str],
@@ -282,7 +363,7 @@ fn typed<T: DeserializeOwned>(place: &str, value: Value) -> Result<T, ConfigErro
 }
 
 /// The keys and values of a block; an empty block has none.
-fn mapping(block: &str, value: Value) -> Result<Mapping, ConfigError> {
+pub(crate) fn mapping(block: &str, value: Value) -> Result<Mapping, ConfigError> {
     match value {
         Value::Mapping(mapping) => Ok(mapping),
         Value::Null => Ok(Mapping::new()),
@@ -292,11 +373,11 @@ fn mapping(block: &str, value: Value) -> Result<Mapping, ConfigError> {
 }
 
 /// A key as text; keys that are no strings cannot be known ones.
-fn name(key: &Value) -> String {
+pub(crate) fn name(key: &Value) -> String {
     key.as_str().map_or_else(|| format!("{key:?}"), str::to_owned)
 }
 
-fn notice(key: &str) -> String {
+pub(crate) fn notice(key: &str) -> String {
     format!("`{key}` is a setting of Loki that has no meaning without Loki's servers; it is ignored")
 }
 
@@ -340,7 +421,6 @@ const BLOCKS_WITHOUT_EFFECT: &[&str] = &[
     "query_scheduler",
     "ruler",
     "ruler_storage",
-    "runtime_config",
     "schema_config",
     "shutdown_delay",
     "storage_config",
@@ -353,10 +433,7 @@ const BLOCKS_WITHOUT_EFFECT: &[&str] = &[
 const SERVER_WITHOUT_EFFECT: &[&str] = &[
     "grpc_*",
     "http_listen_network",
-    "http_listen_conn_limit",
     "http_log_closed_connections_without_response_enabled",
-    "http_server_read_header_timeout",
-    "http_tls_config",
     "log_request_*",
     "log_source_ips_*",
     "register_instrumentation",
@@ -381,12 +458,11 @@ const QUERIER_WITHOUT_EFFECT: &[&str] = &[
     "extra_query_delay",
     "ingester_query_store_max_look_back_period",
     "max_concurrent",
-    "multi_tenant_queries_enabled",
-    "per_request_limits_enabled",
     "query_ingester_only",
     "query_ingesters_within",
     "query_partition_ingesters",
     "query_store_only",
+    "query_timeout",
 ];
 
 /// Keys of `pattern_ingester` that do nothing here.
@@ -407,10 +483,9 @@ const PATTERN_INGESTER_WITHOUT_EFFECT: &[&str] = &[
 ];
 
 /// Keys of `limits_config` that do nothing here.
-const LIMITS_WITHOUT_EFFECT: &[&str] = &[
+pub(crate) const LIMITS_WITHOUT_EFFECT: &[&str] = &[
     "allow_deletes",
     "block_ingestion_policy_until",
-    "blocked_queries",
     "bloom_*",
     "cardinality_limit",
     "default_policy_stream_mapping",
@@ -431,7 +506,6 @@ const LIMITS_WITHOUT_EFFECT: &[&str] = &[
     "max_stats_cache_freshness",
     "metric_aggregation_*",
     "pattern_*",
-    "per_tenant_override_*",
     "per_user_override_*",
     "policy_*",
     "query_ready_index_num_days",

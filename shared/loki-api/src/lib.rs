@@ -2,14 +2,18 @@
 //!
 //! Pure: bytes and text to nouns and back. No network, no clock, no environment; whoever calls passes `now`.
 
+pub mod auth;
 pub mod aws;
 pub mod config;
 pub mod documents;
 mod limits;
+pub mod narrow;
 pub mod otlp;
+mod overrides;
 pub mod pages;
 pub mod params;
 pub mod push;
 pub mod response;
 pub mod tail;
+pub mod tenancy;
 pub mod units;

@@ -116,6 +116,8 @@ pub struct Limits {
     pub required_labels: Vec<String>,
     /// Matchers that a selector must have.
     pub minimum_labels_number: usize,
+    /// Queries that are refused.
+    pub blocked_queries: Vec<BlockedQuery>,
 
     // Retention.
     /// Age at which entries go; 0 keeps them for ever.
@@ -139,6 +141,20 @@ pub struct StreamRetention {
     /// Age at which entries go.
     #[serde(with = "duration")]
     pub period: Duration,
+}
+
+/// Queries that a tenant may not ask: all of what is said must fit.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BlockedQuery {
+    /// The query's text, or a regular expression for it; empty is every query.
+    pub pattern: String,
+    /// Whether the pattern is a regular expression.
+    pub regex: bool,
+    /// `metric`, `filter` or `limited`, joined by commas; empty is every kind.
+    pub types: String,
+    /// FNV-1, 32 bits, of the query's text; 0 is every query.
+    pub hash: u32,
 }
 
 /// Where a service's name may stand, best first.
@@ -226,6 +242,7 @@ impl Default for Limits {
             volume_max_series: 1000,
             required_labels: Vec::new(),
             minimum_labels_number: 0,
+            blocked_queries: Vec::new(),
             retention_period: Duration::ZERO,
             retention_stream: Vec::new(),
             deletion_mode: "filter-and-delete".to_owned(),

@@ -85,6 +85,7 @@ fn tree(config: &Config) -> Value {
         ("distributor", plain(&config.distributor)),
         ("querier", plain(&config.querier)),
         ("limits_config", plain(&*config.limits_config)),
+        ("runtime_config", plain(&config.runtime_config)),
         ("pattern_ingester", plain(&config.pattern_ingester)),
         ("logbarn", plain(&config.logbarn)),
     ];
@@ -118,7 +119,11 @@ fn hide_secrets(value: &mut Value) {
         Value::Mapping(mapping) => {
             for (key, value) in mapping.iter_mut() {
                 let name = key.as_str().unwrap_or_default().to_ascii_lowercase();
-                let is_empty = matches!(value, Value::Null | Value::Bool(_)) || value.as_str() == Some("");
+                let is_empty = match &*value {
+                    Value::Null | Value::Bool(_) => true,
+                    Value::Sequence(values) => values.is_empty(),
+                    value => value.as_str() == Some(""),
+                };
                 if SECRET_WORDS.iter().any(|word| name.contains(word)) && !is_empty {
                     *value = SECRET.into();
                 } else {

@@ -22,6 +22,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the binary in a folder (`data`, `logs` and `config.yaml` lie there) and waits until it is ready.
     pub(crate) async fn start(folder: &Path, config: &str) -> Server {
+        Self::start_at(folder, config, "http", testkit::http::client()).await
+    }
+
+    /// The same for a server that is reached by another scheme, and a client that trusts it.
+    pub(crate) async fn start_at(folder: &Path, config: &str, scheme: &str, client: reqwest::Client) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
         let listen = format!("127.0.0.1:{port}");
         let config_path = folder.join("config.yaml");
@@ -35,8 +40,7 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .expect("the binary starts");
-        let client = testkit::http::client();
-        let server = Server { child, url: format!("http://{listen}"), client };
+        let server = Server { child, url: format!("{scheme}://{listen}"), client };
         server.ready().await;
         server
     }

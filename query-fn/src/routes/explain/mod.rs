@@ -20,8 +20,8 @@ use crate::routes::query::{instant_request, range_request};
 /// Explains a query that could be asked with the same parameters.
 pub(crate) async fn explain(State(query): State<Query>, asked: Asked) -> Result<Response, Refusal> {
     let request = match asked.params.get("time") {
-        "" => range_request(&query, &asked)?,
-        _ => instant_request(&query, &asked)?,
+        "" => range_request(&asked)?,
+        _ => instant_request(&asked)?,
     };
     let explained = query.0.engine.explain(request).await?;
     let price = price(&explained);
