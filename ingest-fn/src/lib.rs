@@ -25,6 +25,7 @@ mod live;
 
 mod events;
 mod function;
+mod upkeep;
 
 mod error;
 mod metrics;
@@ -48,6 +49,7 @@ pub use commit::CommitSettings;
 pub use events::{EventFailure, EventSettings, Events};
 pub use function::Function;
 pub use push::BATCH_HEADER;
+pub use upkeep::upkeep;
 
 use body::BodyBudget;
 use commit::Committer;

@@ -155,6 +155,13 @@ pub struct Logbarn {
     /// Memory for footers, filters and blocks already read.
     #[serde(with = "size")]
     pub cache_memory_max: u64,
+    /// Whether segments are merged by this process, when a day has become due by its writes or its reads.
+    pub merge: bool,
+    /// Fresh segments of a day at which it is merged.
+    pub merge_objects_min: usize,
+    /// Bytes of fresh segments of a day at which it is merged.
+    #[serde(with = "size")]
+    pub merge_bytes_min: u64,
     /// Declares that no other process merges this store, so that a store without create-if-absent may be merged.
     pub only_merger: bool,
     /// Who may use the server; nobody listed, everybody may.
@@ -239,6 +246,9 @@ impl Default for Logbarn {
             commit_queue_bytes_max: 128 << 20,
             query_memory_max: 512 << 20,
             cache_memory_max: 64 << 20,
+            merge: true,
+            merge_objects_min: 64,
+            merge_bytes_min: 64 << 20,
             only_merger: false,
             sign_in: SignInSettings::default(),
         }

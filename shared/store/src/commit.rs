@@ -22,7 +22,12 @@ pub enum Committed {
 impl Store {
     /// Stores a fresh segment. When it returns, the segment is durable and the next [`Store::segments`] shows it.
     pub async fn put_fresh(&self, tenant: &TenantId, fresh: FreshKey, segment: Bytes) -> Result<Committed, Error> {
-        self.create(&fresh.key(tenant)?, segment).await
+        let bytes = segment.len() as u64;
+        let committed = self.create(&fresh.key(tenant)?, segment).await?;
+        if let (Some(watch), Committed::Created) = (&self.watch.0, committed) {
+            watch.wrote(tenant, fresh.day, bytes);
+        }
+        Ok(committed)
     }
 
     /// Creates an object unless it exists.

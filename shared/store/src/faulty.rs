@@ -11,11 +11,13 @@
 //! faulty.add(Rule::always(Operation::Get, Fault::Timeout).on_keys("/manifest/").after(2));  // from the third on
 //! ```
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -111,6 +113,15 @@ impl Rule {
     }
 }
 
+/// Where a process dies that works on a store: at one of its requests, and what of that request still takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// Before the request with this number, counted from 0, has any effect.
+    Before(usize),
+    /// After its effect, before its answer.
+    After(usize),
+}
+
 /// A store that fails on command. Clones share rules and objects.
 #[derive(Debug, Clone)]
 pub struct Faulty {
@@ -122,12 +133,39 @@ pub struct Faulty {
 struct State {
     rules: Vec<Rule>,
     fired: usize,
+    /// Requests since the last [`Faulty::crash`].
+    requests: usize,
+    crash: Option<Crash>,
+    /// By how much the store's clock is ahead, now and when each object was written.
+    ahead: Duration,
+    written_ahead: HashMap<Path, Duration>,
 }
 
 impl Faulty {
     /// A store that does not fail yet.
     pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
         Faulty { inner, state: Arc::default() }
+    }
+
+    /// The same over the objects of a store that was opened.
+    pub fn over(store: &crate::Store) -> Self {
+        Faulty::new(Arc::clone(&store.objects))
+    }
+
+    /// Dies at a request: it and all that follow fail, until [`Faulty::heal`].
+    pub fn crash(&self, crash: Crash) {
+        let mut state = self.lock();
+        (state.requests, state.crash) = (0, Some(crash));
+    }
+
+    /// How many requests there were since the last [`Faulty::crash`] or [`Faulty::heal`].
+    pub fn requests(&self) -> usize {
+        self.lock().requests
+    }
+
+    /// Sets the clock by which the store says when an object was written: so far ahead of the true one, from now on.
+    pub fn set_clock(&self, ahead: Duration) {
+        self.lock().ahead = ahead;
     }
 
     /// Adds a rule. Of several that meet a request the earliest added counts; the others do not see it.
@@ -137,7 +175,9 @@ impl Faulty {
 
     /// Forgets all rules: the store works again.
     pub fn heal(&self) {
-        self.lock().rules.clear();
+        let mut state = self.lock();
+        state.rules.clear();
+        (state.requests, state.crash) = (0, None);
     }
 
     /// How many requests have failed.
@@ -146,7 +186,38 @@ impl Faulty {
     }
 
     fn fault(&self, operation: Operation, location: Option<&Path>) -> Option<Fault> {
+        if let Some(fault) = self.died() {
+            return Some(fault);
+        }
         self.fire(location, |rule| rule.operation == operation && rule.fault != Fault::Overwrites)
+    }
+
+    /// Counts a request, and says what becomes of it at or after the end of the process.
+    fn died(&self) -> Option<Fault> {
+        let mut state = self.lock();
+        let request = state.requests;
+        state.requests += 1;
+        match state.crash? {
+            Crash::Before(at) if request >= at => Some(Fault::Timeout),
+            Crash::After(at) if request == at => Some(Fault::LostResponse),
+            Crash::After(at) if request > at => Some(Fault::Timeout),
+            Crash::Before(_) | Crash::After(_) => None,
+        }
+    }
+
+    /// Remembers what the clock said when an object was written.
+    fn stamp(&self, location: &Path) {
+        let mut state = self.lock();
+        let ahead = state.ahead;
+        state.written_ahead.insert(location.clone(), ahead);
+    }
+
+    /// Tells the time of the store's own clock.
+    fn stamped(&self, mut meta: ObjectMeta) -> ObjectMeta {
+        if let Some(ahead) = self.lock().written_ahead.get(&meta.location) {
+            meta.last_modified += *ahead;
+        }
+        meta
     }
 
     /// Whether a PUT overwrites; it may fail besides.
@@ -193,6 +264,8 @@ impl Faulty {
         list: impl FnOnce() -> BoxStream<'static, Result<ObjectMeta>>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let failed = |fault: Fault| futures::stream::once(std::future::ready(Err(fault.error(prefix))));
+        let this = self.clone();
+        let list = || list().map_ok(move |meta| this.stamped(meta)).boxed();
         match self.fault(Operation::List, prefix) {
             None => list(),
             Some(Fault::Hang) => pending().into_stream().boxed(),
@@ -244,7 +317,12 @@ impl ObjectStore for Faulty {
         if self.overwrites(location) {
             opts.mode = PutMode::Overwrite;
         }
-        self.run(Operation::Put, Some(location), self.inner.put_opts(location, payload, opts)).await
+        let put = async {
+            let result = self.inner.put_opts(location, payload, opts).await?;
+            self.stamp(location);
+            Ok(result)
+        };
+        self.run(Operation::Put, Some(location), put).await
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
@@ -254,7 +332,11 @@ impl ObjectStore for Faulty {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let operation = if options.head { Operation::Head } else { Operation::Get };
         match self.fault(operation, Some(location)) {
-            None => self.inner.get_opts(location, options).await,
+            None => {
+                let mut result = self.inner.get_opts(location, options).await?;
+                result.meta = self.stamped(result.meta);
+                Ok(result)
+            }
             Some(Fault::Hang) => pending().await,
             Some(Fault::Truncated(bytes)) => {
                 let GetResult { payload, meta, range, attributes, extensions } =
@@ -279,15 +361,20 @@ impl ObjectStore for Faulty {
         coalesce_ranges(ranges, |range| self.get_range(location, range), OBJECT_STORE_COALESCE_DEFAULT).await
     }
 
-    /// Each key is a request of its own here. A key that fails is not deleted, whatever the fault.
+    /// Each key is a request of its own here. A key that fails is not deleted, unless it is the answer that is lost.
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let this = self.clone();
         let checked = locations.and_then(move |location| {
             let fault = this.fault(Operation::Delete, Some(&location));
+            let inner = Arc::clone(&this.inner);
             async move {
                 match fault {
                     None => Ok(location),
                     Some(Fault::Hang) => pending().await,
+                    Some(fault @ Fault::LostResponse) => {
+                        inner.delete(&location).await?;
+                        Err(fault.error(Some(&location)))
+                    }
                     Some(fault) => Err(fault.error(Some(&location))),
                 }
             }

@@ -15,7 +15,7 @@ impl Store {
         let bytes = self.read(&key).await?;
         let described = match key.object() {
             Some(Object::Manifest { version }) => manifest::describe(&bytes, version),
-            Some(Object::Merged { content_id }) if xxh3_128(&bytes) != content_id => {
+            Some(Object::Merged(merged)) if xxh3_128(&bytes) != merged.content_id => {
                 Err("its name is not the hash of its content".to_string())
             }
             _ => segment::describe(&bytes).map_err(|why| why.to_string()),

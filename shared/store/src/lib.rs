@@ -26,6 +26,8 @@ mod manifest;
 mod read;
 
 mod foreign;
+mod garbage;
+mod watch;
 
 mod inspect;
 
@@ -37,9 +39,11 @@ pub use commit::Committed;
 pub use counting::{Counters, Counts};
 pub use error::Error;
 pub use foreign::ForeignBucket;
+pub use garbage::{DayObjects, Listed};
 pub use list::SegmentRef;
-pub use manifest::{Manifest, MergedSegment};
+pub use manifest::{Current, Manifest, MergedSegment};
 pub use open::Store;
-pub use paths::{FreshKey, Key};
+pub use paths::{FreshKey, Key, MergedKey};
 pub use probe::Probe;
 pub use url::StoreUrl;
+pub use watch::Watch;

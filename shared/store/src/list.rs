@@ -11,7 +11,7 @@ use model::{Day, TenantId, TimeRange};
 use object_store::ObjectStore as _;
 
 use crate::paths::{self, FreshKey, Key, Object};
-use crate::{Error, Store};
+use crate::{Current, Error, Store};
 
 /// Ranges of more days than this first ask which days exist.
 const DAYS_UNASKED_MAX: usize = 3;
@@ -75,16 +75,13 @@ impl Store {
     }
 
     async fn day_segments(&self, tenant: &TenantId, day: Day, range: TimeRange) -> Result<Vec<SegmentRef>, Error> {
-        let DayListing { fresh, newest } = self.list_day(tenant, day).await?;
-        let fresh = fresh.into_iter().filter(|(_, segment)| range.overlaps(segment.min_ts, segment.max_ts));
-        let Some((version, key)) = newest else {
-            return Ok(fresh.map(|(_, segment)| segment).collect());
-        };
-        let manifest = self.read_manifest(&key, version).await?;
-        let merged = manifest.segments.iter().filter(|m| range.overlaps(m.min_ts, m.max_ts));
-        let merged = merged.map(|m| m.segment(tenant, day));
-        let fresh = fresh.filter(|(facts, _)| !manifest.consumed.contains(facts)).map(|(_, segment)| segment);
-        Ok(fresh.chain(merged).collect())
+        let Current { manifest, fresh, .. } = self.current(tenant, day).await?;
+        if let Some(watch) = &self.watch.0 {
+            watch.listed(tenant, day, fresh.len(), fresh.iter().map(|(_, segment)| segment.size).sum());
+        }
+        let fresh = fresh.into_iter().map(|(_, segment)| segment);
+        let all = fresh.chain(manifest.segments.iter().map(|merged| merged.segment(tenant, day)));
+        Ok(all.filter(|segment| range.overlaps(segment.min_ts, segment.max_ts)).collect())
     }
 
     /// One LIST of a day: all fresh segments, and the newest manifest.
@@ -109,8 +106,8 @@ impl Store {
                     listing.newest = Some((version, key));
                     break;
                 }
-                // Merged segments come behind all manifests: there is none.
-                Some((_, Object::Merged { .. })) => break,
+                // What merges wrote comes behind all manifests: there is none.
+                Some((_, Object::Merged(_))) => break,
                 // A segment that we cannot read is no answer with a hole: a newer version may have written it.
                 None if meta.location.as_ref().ends_with(".seg") => {
                     return Err(Error::corrupt(&meta.location, "not a key that this version writes"));

@@ -4,12 +4,15 @@
 //! loses the race for a version has to read the winner's and plan again. As bytes:
 //! ```text
 //! logbarn manifest 1 <xxh3 of all that follows, 16 hex digits>\n
-//! {"version":7,"segments":[{"id":"…32 hex…","size":1,"rows":1,"min_ts":0,"max_ts":0}],"consumed":["…name of a fresh segment…"]}
+//! {"version":7,"segments":[{"id":"…32 hex…-7","size":1,"rows":1,"min_ts":0,"max_ts":0}],
+//!  "consumed":[{"since":7,"names":["…name of a fresh segment…"]}],"gone":[…],"dropped":[{"since":7,"names":["…32 hex…-5"]}]}
 //! ```
+//! Each version tells all that is current, so nobody has to follow a chain; what it says about objects that are gone is left out of
+//! the next, so that it stays small.
 //! A reader refuses a format above its own, a wrong checksum and a version other than its key's; fields that it does not know it
 //! ignores. So a field may be added when old readers answer rightly without it; else the format number goes up.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -18,7 +21,8 @@ use object_store::GetOptions;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use crate::paths::{self, FreshKey, Key};
+use crate::list::DayListing;
+use crate::paths::{self, FreshKey, Key, MergedKey};
 use crate::{Committed, Error, SegmentRef, Store};
 
 /// The first words of every manifest.
@@ -37,15 +41,20 @@ pub struct Manifest {
     pub version: u64,
     /// The merged segments.
     pub segments: Vec<MergedSegment>,
-    /// Fresh segments whose entries are in the merged ones. A name may be forgotten once its object is gone.
-    pub consumed: BTreeSet<FreshKey>,
+    /// Fresh segments whose entries are in the merged ones, and the version that consumed each.
+    pub consumed: BTreeMap<FreshKey, u64>,
+    /// Those of them whose objects were found gone, and the version whose author found it. Such a name may be forgotten, but only a
+    /// grace later: a listing under way may have shown the object before it went, and meets this manifest after.
+    pub gone: BTreeMap<FreshKey, u64>,
+    /// Merged segments that others have replaced, and the version that did. They too are forgotten once they are gone.
+    pub dropped: BTreeMap<MergedKey, u64>,
 }
 
 /// A merged segment, named by its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergedSegment {
-    /// A hash of the bytes.
-    pub content_id: u128,
+    /// Its name.
+    pub key: MergedKey,
     /// Bytes of the object.
     pub size: u64,
     /// How many entries there are.
@@ -59,26 +68,37 @@ pub struct MergedSegment {
 impl MergedSegment {
     /// Where it is.
     pub fn segment(&self, tenant: &TenantId, day: Day) -> SegmentRef {
-        let &MergedSegment { content_id, size, rows, min_ts, max_ts } = self;
-        SegmentRef { key: paths::merged(tenant, day, content_id), size, min_ts, max_ts, rows, fresh: false }
+        let &MergedSegment { key, size, rows, min_ts, max_ts } = self;
+        SegmentRef { key: paths::merged(tenant, day, key), size, min_ts, max_ts, rows, fresh: false }
     }
 }
 
+/// What a day holds at a moment.
+#[derive(Debug, Clone, Default)]
+pub struct Current {
+    /// The newest manifest.
+    pub manifest: Arc<Manifest>,
+    /// The fresh segments that it has not consumed, in the order of their names.
+    pub fresh: Vec<(FreshKey, SegmentRef)>,
+    /// Those that it has consumed and that are still there.
+    pub consumed: Vec<(FreshKey, SegmentRef)>,
+}
+
 impl Store {
-    /// The newest manifest of a day, and the fresh segments that it has not consumed.
-    pub async fn manifest(&self, tenant: &TenantId, day: Day) -> Result<(Arc<Manifest>, Vec<FreshKey>), Error> {
-        let listing = self.list_day(tenant, day).await?;
-        let manifest = match listing.newest {
+    /// What a day holds: one LIST, and one GET of the newest manifest unless it is known.
+    pub async fn current(&self, tenant: &TenantId, day: Day) -> Result<Current, Error> {
+        let DayListing { fresh, newest } = self.list_day(tenant, day).await?;
+        let manifest = match newest {
             Some((version, key)) => self.read_manifest(&key, version).await?,
             None => Arc::default(),
         };
-        let fresh = listing
-            .fresh
-            .into_iter()
-            .map(|(facts, _)| facts)
-            .filter(|facts| !manifest.consumed.contains(facts))
-            .collect();
-        Ok((manifest, fresh))
+        let (consumed, fresh) = fresh.into_iter().partition(|(facts, _)| manifest.consumed.contains_key(facts));
+        Ok(Current { manifest, fresh, consumed })
+    }
+
+    /// A version of a day's manifest.
+    pub async fn manifest(&self, tenant: &TenantId, day: Day, version: u64) -> Result<Arc<Manifest>, Error> {
+        self.read_manifest(&paths::manifest(tenant, day, version)?, version).await
     }
 
     /// Commits a manifest as the version that it names, which must be the newest plus one. `Existed`: somebody else has committed
@@ -93,17 +113,20 @@ impl Store {
         }
     }
 
-    /// Stores a merged segment under a name made of its content. It counts only when a manifest names it.
+    /// Stores a merged segment under a name made of its content and of the version that is to introduce it. It counts only when
+    /// that version names it; if another merge wins the version, it never will.
     pub async fn put_merged(
         &self,
         tenant: &TenantId,
         day: Day,
+        born: u64,
         rows: u64,
         (min_ts, max_ts): (i64, i64),
         segment: Bytes,
     ) -> Result<MergedSegment, Error> {
-        let merged = MergedSegment { content_id: xxh3_128(&segment), size: segment.len() as u64, rows, min_ts, max_ts };
-        self.create(&paths::merged(tenant, day, merged.content_id), segment).await?;
+        let key = MergedKey { content_id: xxh3_128(&segment), born };
+        let merged = MergedSegment { key, size: segment.len() as u64, rows, min_ts, max_ts };
+        self.create(&paths::merged(tenant, day, key), segment).await?;
         Ok(merged)
     }
 
@@ -141,7 +164,18 @@ impl ManifestCache {
 struct Body {
     version: u64,
     segments: Vec<BodySegment>,
-    consumed: Vec<String>,
+    consumed: Vec<Since>,
+    #[serde(default)]
+    gone: Vec<Since>,
+    #[serde(default)]
+    dropped: Vec<Since>,
+}
+
+/// Names by the version that did away with them.
+#[derive(Serialize, Deserialize)]
+struct Since {
+    since: u64,
+    names: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,16 +189,33 @@ struct BodySegment {
 
 fn encode(manifest: &Manifest) -> Bytes {
     let segments = manifest.segments.iter().map(|m| BodySegment {
-        id: format!("{:032x}", m.content_id),
+        id: m.key.name(),
         size: m.size,
         rows: m.rows,
         min_ts: m.min_ts,
         max_ts: m.max_ts,
     });
-    let consumed = manifest.consumed.iter().map(FreshKey::name);
-    let body = Body { version: manifest.version, segments: segments.collect(), consumed: consumed.collect() };
+    let body = Body {
+        version: manifest.version,
+        segments: segments.collect(),
+        consumed: by_version(&manifest.consumed, FreshKey::name),
+        gone: by_version(&manifest.gone, FreshKey::name),
+        dropped: by_version(&manifest.dropped, |key| key.name()),
+    };
     let body = serde_json::to_string(&body).expect("numbers and strings are always JSON");
     format!("{MAGIC}{FORMAT} {:016x}\n{body}", xxh3_64(body.as_bytes())).into()
+}
+
+fn by_version<K>(names: &BTreeMap<K, u64>, name: impl Fn(&K) -> String) -> Vec<Since> {
+    let mut versions: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    names.iter().for_each(|(key, since)| versions.entry(*since).or_default().push(name(key)));
+    versions.into_iter().map(|(since, names)| Since { since, names }).collect()
+}
+
+fn from_versions<K: Ord>(versions: Vec<Since>, key: impl Fn(&str) -> Option<K>) -> Result<BTreeMap<K, u64>, String> {
+    let names =
+        versions.into_iter().flat_map(|Since { since, names }| names.into_iter().map(move |name| (name, since)));
+    names.map(|(name, since)| Ok((key(&name).ok_or_else(|| format!("not a segment: \"{name}\""))?, since))).collect()
 }
 
 /// Reads the bytes under the key of a version.
@@ -183,34 +234,38 @@ fn decode(bytes: &[u8], version: u64) -> Result<Manifest, String> {
     if body.version != version {
         return Err(format!("holds version {}", body.version));
     }
+    let named = |id: &str| MergedKey::from_name(id).ok_or_else(|| format!("not an id: \"{id}\""));
     let segments = body.segments.into_iter().map(|m| {
-        let content_id = paths::id(&m.id).ok_or_else(|| format!("not an id: \"{}\"", m.id))?;
-        Ok(MergedSegment { content_id, size: m.size, rows: m.rows, min_ts: m.min_ts, max_ts: m.max_ts })
+        Ok(MergedSegment { key: named(&m.id)?, size: m.size, rows: m.rows, min_ts: m.min_ts, max_ts: m.max_ts })
     });
-    let consumed = body.consumed.into_iter();
-    let consumed =
-        consumed.map(|name| FreshKey::from_name(&name).ok_or_else(|| format!("not a fresh segment: \"{name}\"")));
     Ok(Manifest {
         version: body.version,
         segments: segments.collect::<Result<_, String>>()?,
-        consumed: consumed.collect::<Result<_, String>>()?,
+        consumed: from_versions(body.consumed, FreshKey::from_name)?,
+        gone: from_versions(body.gone, FreshKey::from_name)?,
+        dropped: from_versions(body.dropped, MergedKey::from_name)?,
     })
 }
 
 /// A manifest for people.
 pub(crate) fn describe(bytes: &[u8], version: u64) -> Result<String, String> {
-    let Manifest { version, segments, consumed } = decode(bytes, version)?;
-    let merged = segments
+    let Manifest { version, segments, consumed, gone, dropped } = decode(bytes, version)?;
+    let merged: String = segments
         .iter()
-        .map(|m| format!("  {:032x}  {} bytes, {} rows, {} to {}\n", m.content_id, m.size, m.rows, m.min_ts, m.max_ts));
-    let consumed_names = consumed.iter().map(|fresh| format!("  {}\n", fresh.name()));
+        .map(|m| format!("  {}  {} bytes, {} rows, {} to {}\n", m.key.name(), m.size, m.rows, m.min_ts, m.max_ts))
+        .collect();
+    let consumed_names: String =
+        consumed.iter().map(|(fresh, since)| format!("  {} since {since}\n", fresh.name())).collect();
+    let dropped_names: String =
+        dropped.iter().map(|(merged, since)| format!("  {} since {since}\n", merged.name())).collect();
     Ok(format!(
-        "manifest v{FORMAT}, version {version}, {} bytes\nmerged segments: {}\n{}consumed fresh segments: {}\n{}",
+        "manifest v{FORMAT}, version {version}, {} bytes\nmerged segments: {}\n{merged}consumed fresh segments: {}, {} of them gone\n\
+         {consumed_names}dropped merged segments: {}\n{dropped_names}",
         bytes.len(),
         segments.len(),
-        merged.collect::<String>(),
         consumed.len(),
-        consumed_names.collect::<String>(),
+        gone.len(),
+        dropped.len(),
     ))
 }
 
@@ -220,17 +275,29 @@ mod tests {
     use proptest::prelude::*;
 
     fn sample() -> Manifest {
-        let merged = MergedSegment { content_id: 7, size: 1000, rows: 20, min_ts: 5, max_ts: i64::MAX };
+        let key = |content_id, born| MergedKey { content_id, born };
+        let merged = MergedSegment { key: key(7, 2), size: 1000, rows: 20, min_ts: 5, max_ts: i64::MAX };
         let fresh = FreshKey { day: Day::of(5), min_ts: 5, max_ts: 6, batch_id: u128::MAX, rows: 3 };
-        Manifest { version: 3, segments: vec![merged], consumed: [fresh].into() }
+        Manifest {
+            version: 3,
+            segments: vec![merged],
+            consumed: [(fresh, 2)].into(),
+            gone: [(fresh, 3)].into(),
+            dropped: [(key(6, 1), 2)].into(),
+        }
     }
 
     /// This text is in buckets. If it changes, FORMAT goes up.
     #[test]
     fn the_bytes_of_format_1() {
-        let want = "logbarn manifest 1 4500c03dd27d54da\n{\"version\":3,\"segments\":[{\"id\":\"00000000000000000000000000000007\",\
-                    \"size\":1000,\"rows\":20,\"min_ts\":5,\"max_ts\":9223372036854775807}],\"consumed\":[\"0000000000000000005-\
-                    0000000000000000006-ffffffffffffffffffffffffffffffff-3.seg\"]}";
+        let want = concat!(
+            "logbarn manifest 1 1bf2bdba81396daa\n",
+            r#"{"version":3,"segments":[{"id":"00000000000000000000000000000007-2","size":1000,"rows":20,"min_ts":5,"#,
+            r#""max_ts":9223372036854775807}],"consumed":[{"since":2,"names":["0000000000000000005-0000000000000000006-"#,
+            r#"ffffffffffffffffffffffffffffffff-3.seg"]}],"gone":[{"since":3,"names":["0000000000000000005-"#,
+            r#"0000000000000000006-ffffffffffffffffffffffffffffffff-3.seg"]}],"dropped":[{"since":2,"names":["#,
+            r#""00000000000000000000000000000006-1"]}]}"#
+        );
         assert_eq!(encode(&sample()), want);
         assert_eq!(decode(want.as_bytes(), 3), Ok(sample()));
         assert_eq!(decode(want.as_bytes(), 4), Err("holds version 3".into()));

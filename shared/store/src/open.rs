@@ -17,6 +17,7 @@ use crate::counting::{Counters, Counting};
 use crate::local::LocalFolder;
 use crate::manifest::ManifestCache;
 use crate::url::Location;
+use crate::watch::Watcher;
 use crate::wire::Wire;
 use crate::{Error, StoreUrl};
 
@@ -39,6 +40,7 @@ pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) manifests: Arc<ManifestCache>,
+    pub(crate) watch: Watcher,
 }
 
 impl Store {
@@ -78,7 +80,7 @@ impl Store {
     pub fn metered(&self) -> Self {
         let counters: Arc<Counters> = Arc::default();
         let objects = Arc::new(Counting::new(Arc::clone(&self.objects), Arc::clone(&counters)));
-        Store { objects, counters, manifests: Arc::clone(&self.manifests) }
+        Store { objects, counters, manifests: Arc::clone(&self.manifests), watch: self.watch.clone() }
     }
 
     /// The counters of requests and bytes.
@@ -88,7 +90,7 @@ impl Store {
 
     fn counted(objects: Arc<dyn ObjectStore>, counters: Arc<Counters>) -> Self {
         let objects = Arc::new(Counting::new(objects, Arc::clone(&counters)));
-        Store { objects, counters, manifests: Arc::default() }
+        Store { objects, counters, manifests: Arc::default(), watch: Watcher::default() }
     }
 }
 

@@ -4,12 +4,13 @@
 //! ```text
 //! t/<tenant>/<day>/l0/<minTs>-<maxTs>-<batchId>-<rows>.seg     fresh segments, one per acknowledged batch
 //! t/<tenant>/<day>/manifest/<9999999999 - version>-<version>.json   what is merged; the newest sorts first
-//! t/<tenant>/<day>/seg/<contentId>.seg                         merged segments
-//! probe/v1.json, probe/v1/…                                    what the start-up probe proved
+//! t/<tenant>/<day>/seg/<contentId>-<born>.seg                  merged segments
+//! probe/v1.json, probe/v1/…, probe/clock                       what the start-up probe proved; what time it is there
 //! ```
 //! Times are 19 digits, so keys sort as times do; times before 1970 have no key. In a day's listing the fresh segments come
 //! first and the newest manifest right behind them, so that one short LIST tells both: nothing may ever be named to sort before
-//! `manifest` except `l0`. A key holds no text of a client but the tenant id, which its type has checked.
+//! `manifest` except `l0`. `born` is the version of the manifest for which a merged object was written: no other may introduce it,
+//! so what a version has not taken up can never be needed again, and collecting it needs no agreement. A key holds no text of a client but the tenant id, which its type has checked.
 
 use std::fmt;
 
@@ -28,6 +29,8 @@ const TIMESTAMP_DIGITS: usize = 19;
 const ID_DIGITS: usize = 32;
 /// Where the probe keeps its result.
 const PROBE: &str = "probe/v1";
+/// The object that is written to learn the store's time.
+const CLOCK: &str = "probe/clock";
 
 /// The name of an object. Only this file makes one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,7 +126,30 @@ impl FreshKey {
 pub(crate) enum Object {
     Fresh(FreshKey),
     Manifest { version: u64 },
-    Merged { content_id: u128 },
+    Merged(MergedKey),
+}
+
+/// What names an object that a merge wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MergedKey {
+    /// A hash of the bytes.
+    pub content_id: u128,
+    /// The version of the manifest for which it was written.
+    pub born: u64,
+}
+
+impl MergedKey {
+    /// The last part of the key, without its ending.
+    pub(crate) fn name(self) -> String {
+        format!("{:032x}-{}", self.content_id, self.born)
+    }
+
+    /// Reads [`MergedKey::name`] back.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let (content_id, born) = name.split_once('-')?;
+        let key = MergedKey { content_id: id(content_id)?, born: born.parse().ok()? };
+        ((1..=VERSION_MAX).contains(&key.born) && key.name() == name).then_some(key)
+    }
 }
 
 /// Where a tenant's days are.
@@ -137,8 +163,13 @@ pub(crate) fn day(tenant: &TenantId, day: Day) -> Path {
 }
 
 /// The key of a merged segment.
-pub(crate) fn merged(tenant: &TenantId, day: Day, content_id: u128) -> Key {
-    Key::new(format!("{}/seg/{content_id:032x}.seg", day_text(tenant, day)))
+pub(crate) fn merged(tenant: &TenantId, day: Day, merged: MergedKey) -> Key {
+    Key::new(format!("{}/seg/{}.seg", day_text(tenant, day), merged.name()))
+}
+
+/// Where the store's time is asked for.
+pub(crate) fn clock() -> Key {
+    Key::new(CLOCK.to_owned())
 }
 
 /// The key of a version of a day's manifest; versions count from 1.
@@ -191,7 +222,7 @@ fn parse(path: &Path) -> Option<Object> {
     match kind {
         "l0" => FreshKey::from_name(name).filter(|fresh| fresh.day == day).map(Object::Fresh),
         "manifest" => manifest_version(name).map(|version| Object::Manifest { version }),
-        "seg" => id(name.strip_suffix(".seg")?).map(|content_id| Object::Merged { content_id }),
+        "seg" => MergedKey::from_name(name.strip_suffix(".seg")?).map(Object::Merged),
         _ => None,
     }
 }
@@ -242,8 +273,8 @@ mod tests {
         );
         assert_eq!(manifest(&tenant, facts.day, 1).unwrap().as_str(), "t/fake/2026-11-20/manifest/9999999998-1.json");
         assert_eq!(
-            merged(&tenant, facts.day, 1).as_str(),
-            "t/fake/2026-11-20/seg/00000000000000000000000000000001.seg"
+            merged(&tenant, facts.day, MergedKey { content_id: 1, born: 12 }).as_str(),
+            "t/fake/2026-11-20/seg/00000000000000000000000000000001-12.seg"
         );
     }
 
@@ -285,6 +316,9 @@ mod tests {
             "t/a/1970-01-01/manifest/9999999998-01.json".into(),
             "t/a/1970-01-01/manifest/9999999999-0.json".into(),
             "t/a/1970-01-01/seg/1.seg".into(),
+            "t/a/1970-01-01/seg/00000000000000000000000000000001.seg".into(),
+            "t/a/1970-01-01/seg/00000000000000000000000000000001-0.seg".into(),
+            "t/a/1970-01-01/seg/00000000000000000000000000000001-07.seg".into(),
             "probe/v1.json".into(),
             "".into(),
             "t/a".into(),
@@ -304,7 +338,7 @@ mod tests {
             manifest(&tenant, day, 10).unwrap(),
             manifest(&tenant, day, 9).unwrap(),
             manifest(&tenant, day, 1).unwrap(),
-            merged(&tenant, day, 0),
+            merged(&tenant, day, MergedKey { content_id: 0, born: 1 }),
         ];
         assert!(keys.is_sorted_by(|a, b| a.as_str() < b.as_str()), "{keys:#?}");
     }
@@ -326,6 +360,12 @@ mod tests {
             let key = |version| manifest(&TenantId::single(), Day::of(0), version).unwrap();
             prop_assert_eq!(key(version).object(), Some(Object::Manifest { version }));
             prop_assert_eq!(key(version).as_str() < key(older).as_str(), version > older);
+        }
+
+        #[test]
+        fn merged_keys_round_trip(content_id: u128, born in 1..=VERSION_MAX) {
+            let named = MergedKey { content_id, born };
+            prop_assert_eq!(merged(&TenantId::single(), Day::of(0), named).object(), Some(Object::Merged(named)));
         }
 
         #[test]

@@ -114,7 +114,7 @@ async fn a_manifest_that_cannot_be_read_is_an_error() {
     let check = async |fault, want: &str| {
         let (faulty, store) = faulty();
         put(&store, 1).await.unwrap();
-        let manifest = Manifest { version: 1, consumed: [fresh(1)].into(), ..Manifest::default() };
+        let manifest = Manifest { version: 1, consumed: [(fresh(1), 1)].into(), ..Manifest::default() };
         store.commit_manifest(&TenantId::single(), Day::of(0), &manifest).await.unwrap();
         faulty.add(Rule::once(Operation::Get, fault));
         let error = list(&store, 1).await.expect_err(want);

@@ -25,8 +25,9 @@ async fn objects_are_shown_and_damage_is_named() {
     let (tenant, day, segment) = (TenantId::single(), Day::of(0), segment());
     let fresh = FreshKey { day, min_ts: 1, max_ts: 1, batch_id: 1, rows: 1 };
     store.put_fresh(&tenant, fresh, segment.bytes.clone().into()).await.unwrap();
-    let merged = store.put_merged(&tenant, day, 1, (1, 1), segment.bytes.clone().into()).await.unwrap();
-    let manifest = Manifest { version: 1, segments: vec![merged.clone()], consumed: [fresh].into() };
+    let merged = store.put_merged(&tenant, day, 1, 1, (1, 1), segment.bytes.clone().into()).await.unwrap();
+    let manifest =
+        Manifest { version: 1, segments: vec![merged.clone()], consumed: [(fresh, 1)].into(), ..Manifest::default() };
     store.commit_manifest(&tenant, day, &manifest).await.unwrap();
 
     let fresh = "t/fake/1970-01-01/l0/0000000000000000001-0000000000000000001-00000000000000000000000000000001-1.seg";
@@ -48,7 +49,7 @@ async fn objects_are_shown_and_damage_is_named() {
     let other = Store::new(inner);
     assert!(matches!(other.segments(&tenant, TimeRange::new(0, 9).unwrap()).await, Err(Error::Corrupt { .. })));
     assert!(matches!(
-        store.inspect("t/fake/1970-01-01/seg/00000000000000000000000000000001.seg").await,
+        store.inspect("t/fake/1970-01-01/seg/00000000000000000000000000000001-1.seg").await,
         Err(Error::NotFound { .. })
     ));
     assert!(matches!(store.inspect("../etc/passwd").await, Err(Error::Invalid { .. })));

@@ -14,9 +14,10 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("loki-api", "shared/loki-api", &["model"]),
     ("store", "shared/store", &["segment", "model"]),
     ("engine", "shared/engine", &["store", "segment", "logql", "model"]),
+    ("upkeep", "shared/upkeep", &["engine", "store", "segment", "logql", "model"]),
     ("collector", "collector", &["loki-api", "model"]),
-    ("ingest-fn", "ingest-fn", &["loki-api", "store", "segment", "model"]),
-    ("query-fn", "query-fn", &["loki-api", "engine", "store", "model"]),
+    ("ingest-fn", "ingest-fn", &["loki-api", "upkeep", "store", "segment", "model"]),
+    ("query-fn", "query-fn", &["loki-api", "upkeep", "engine", "store", "model"]),
     ("logbarn", "infra/local", &["collector", "ingest-fn", "query-fn"]),
     // Development only: anything may be below it, nothing but tests may be above it.
     ("testkit", "shared/testkit", &["model"]),

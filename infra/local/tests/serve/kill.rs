@@ -1,9 +1,10 @@
 //! `kill -9` under load: what was acknowledged is there, and nothing is there twice.
 //!
 //! Writers push numbered lines and, like a real client, send the same body again until it is acknowledged. The server is
-//! killed and started again, over and over. Counts are printed.
+//! killed and started again, over and over, while it merges every four segments. Counts are printed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +19,7 @@ const PUSHES_BETWEEN_KILLS: u64 = 25;
 const START_NS: i64 = 1_795_168_800_000_000_000;
 const CONFIG: &str = "auth_enabled: false
 limits_config: {reject_old_samples: false, creation_grace_period: 100y, ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000}
+logbarn: {merge_objects_min: 4}
 ";
 
 #[derive(Default)]
@@ -59,15 +61,23 @@ async fn acknowledged_entries_survive_kill_nine() {
     let lost: Vec<_> = acknowledged.iter().filter(|line| !found.contains_key(*line)).collect();
     let doubled: Vec<_> = found.iter().filter(|(_, count)| **count > 1).collect();
     println!(
-        "{KILLS} kills: {} entries acknowledged, {} stored, {} pushes sent again, lost {}, doubled {}",
+        "{KILLS} kills, {} merges: {} entries acknowledged, {} stored, {} pushes sent again, lost {}, doubled {}",
+        merges(folder.path()),
         acknowledged.len(),
         found.len(),
         load.sent_again.load(Ordering::SeqCst),
         lost.len(),
         doubled.len()
     );
+    assert!(merges(folder.path()) > KILLS / 2, "it was killed while merging");
     assert!(lost.is_empty() && doubled.is_empty(), "lost {lost:?}, doubled {doubled:?}");
     assert_eq!(found.len(), acknowledged.len(), "every push was sent until it was acknowledged");
+}
+
+/// How many versions of manifests lie in the store.
+fn merges(folder: &Path) -> usize {
+    let files = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    files(&folder.join("data/t/fake")).map(|day| files(&day.join("manifest")).count()).sum()
 }
 
 /// Pushes batches until told to stop; each until it is acknowledged.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::future::join_all;
 use model::{Day, NANOS_PER_SECOND, TenantId, TimeRange};
-use store::{Committed, Counts, Error, FreshKey, Manifest, SegmentRef, Store};
+use store::{Committed, Counts, Current, Error, FreshKey, Manifest, SegmentRef, Store};
 
 const DAY: i64 = 86_400 * NANOS_PER_SECOND;
 const HOUR: i64 = DAY / 24;
@@ -166,13 +166,21 @@ async fn a_merge_is_seen_exactly_once(store: &Store) {
     for batch in 1..=3 {
         store.put_fresh(&tenant, fresh(10 * batch, 10 * batch + 5, 1), Bytes::from_static(b"x")).await.unwrap();
     }
-    let (none, inputs) = store.manifest(&tenant, day).await.unwrap();
-    assert_eq!((none.version, inputs.len()), (0, 3));
+    let current = async || {
+        let Current { manifest, fresh, .. } = store.current(&tenant, day).await.unwrap();
+        (manifest.version, fresh.into_iter().map(|(facts, _)| facts).collect::<Vec<_>>())
+    };
+    let (none, inputs) = current().await;
+    assert_eq!((none, inputs.len()), (0, 3));
 
-    let merged = store.put_merged(&tenant, day, 2, (10, 25), Bytes::from_static(b"merged")).await.unwrap();
+    let merged = store.put_merged(&tenant, day, 1, 2, (10, 25), Bytes::from_static(b"merged")).await.unwrap();
     assert_eq!(ids(store, &tenant, range(0, DAY)).await.len(), 3, "an output that no manifest names does not count");
-    let manifest =
-        Manifest { version: 1, segments: vec![merged.clone()], consumed: inputs[..2].iter().copied().collect() };
+    let manifest = Manifest {
+        version: 1,
+        segments: vec![merged.clone()],
+        consumed: inputs[..2].iter().map(|fresh| (*fresh, 1)).collect(),
+        ..Manifest::default()
+    };
     assert_eq!(store.commit_manifest(&tenant, day, &manifest).await, Ok(Committed::Created));
     // The names of ten versions and more must still sort newest first.
     for version in 2..=11 {
@@ -187,15 +195,19 @@ async fn a_merge_is_seen_exactly_once(store: &Store) {
     assert_eq!(segments, [(30, 35, true)]);
     assert_eq!((counts.lists, counts.gets), (1, 0), "a manifest that is known is not read again");
 
-    let (newest, left) = store.manifest(&tenant, day).await.unwrap();
-    assert_eq!((newest.version, left), (11, inputs[2..].to_vec()));
+    assert_eq!(current().await, (11, inputs[2..].to_vec()));
     let segment = merged.segment(&tenant, day);
     assert_eq!(store.read_tail(&segment, 100).await.unwrap(), "merged");
 }
 
 async fn a_manifest_version_has_one_winner(store: &Store) {
     let (tenant, day) = (tenant("mergers"), Day::of(0));
-    let planned = |batch| Manifest { version: 1, segments: vec![], consumed: [fresh(1, 1, batch)].into() };
+    let planned = |batch| Manifest {
+        version: 1,
+        segments: vec![],
+        consumed: [(fresh(1, 1, batch), 1)].into(),
+        ..Manifest::default()
+    };
     let commits = (0..8).map(|batch| {
         let (tenant, manifest) = (&tenant, planned(batch));
         async move { store.commit_manifest(tenant, day, &manifest).await.map(|committed| (batch, committed)) }
@@ -203,7 +215,7 @@ async fn a_manifest_version_has_one_winner(store: &Store) {
     let outcomes: Vec<_> = join_all(commits).await.into_iter().map(Result::unwrap).collect();
     let winners: Vec<_> = outcomes.iter().filter(|(_, committed)| *committed == Committed::Created).collect();
     let [(winner, _)] = winners[..] else { panic!("{outcomes:?}") };
-    assert_eq!(*store.manifest(&tenant, day).await.unwrap().0, planned(*winner));
+    assert_eq!(*store.current(&tenant, day).await.unwrap().manifest, planned(*winner));
     // Whose answer was lost finds its own bytes, and has won.
     assert_eq!(store.commit_manifest(&tenant, day, &planned(*winner)).await, Ok(Committed::Created));
 }

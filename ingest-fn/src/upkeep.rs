@@ -1,0 +1,24 @@
+//! What a configuration says about merging.
+//!
+//! In: a store and a configuration. Out: an [`Upkeep`] whose watched store is to be used by all that writes and reads.
+
+use std::sync::Arc;
+
+use loki_api::config::Config;
+use store::Store;
+use upkeep::{Grace, KeepAll, MergeSettings, Permission, Upkeep};
+
+/// Merges the store in the background as the configuration wants it. Starts nothing.
+pub fn upkeep(store: Store, config: &Config) -> Upkeep {
+    let permission = match (config.logbarn.merge, config.logbarn.only_merger) {
+        (false, _) => Permission::Never,
+        (true, false) => Permission::IfSafe,
+        (true, true) => Permission::OnlyMerger,
+    };
+    let settings = MergeSettings {
+        fresh_count_min: config.logbarn.merge_objects_min.max(1),
+        fresh_bytes_min: config.logbarn.merge_bytes_min.max(1),
+        ..MergeSettings::default()
+    };
+    Upkeep::new(store, settings, Grace::default(), permission, Arc::new(KeepAll))
+}

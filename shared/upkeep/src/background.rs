@@ -1,0 +1,250 @@
+//! Merges in the background, when there is a reason, one day at a time.
+//!
+//! In: what the store says was written or listed. Out: due days are merged and their garbage is collected, by a task that ends when
+//! nothing is due. There is no timer: without a write or a read the store gets no request.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::{Day, TenantId};
+use store::{Store, Watch};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::{Error, Grace, Keep, MergeSettings, collect_day, merge_day};
+
+/// Days whose fresh segments are counted. Beyond them counting starts anew, and listings still find what is due.
+const DAYS_COUNTED_MAX: usize = 10_000;
+/// Days that may wait for their merge.
+const DAYS_DUE_MAX: usize = 1_000;
+/// Days that are remembered for garbage that is not due yet.
+const DAYS_OWING_MAX: usize = 10_000;
+/// How long a day rests whose merge has failed.
+const REST: Duration = Duration::from_secs(600);
+
+/// Whether merging is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Permission {
+    /// Never.
+    Never,
+    /// If the store refuses the second create of a key.
+    #[default]
+    IfSafe,
+    /// In any case: the configuration declares this process the only merger of the store.
+    OnlyMerger,
+}
+
+/// A day of a tenant.
+type TenantDay = (TenantId, Day);
+
+/// Merges days in the background. Cloning copies a pointer.
+#[derive(Clone)]
+pub struct Upkeep(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    settings: MergeSettings,
+    grace: Grace,
+    permission: Permission,
+    keep: Arc<dyn Keep>,
+    state: Mutex<State>,
+    /// Whether a task is at work.
+    busy: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Fresh segments and their bytes since the last merge, as far as this process wrote them.
+    written: HashMap<TenantDay, (usize, u64)>,
+    due: VecDeque<TenantDay>,
+    /// When garbage may have come of age.
+    owing: BTreeMap<TenantDay, Instant>,
+    /// Days whose merge has failed, and until when they rest.
+    resting: HashMap<TenantDay, Instant>,
+    /// What the probe said, once it is known.
+    permitted: Option<bool>,
+    running: bool,
+}
+
+impl Upkeep {
+    /// Starts nothing. `store` is one that is not watched by this.
+    pub fn new(
+        store: Store,
+        settings: MergeSettings,
+        grace: Grace,
+        permission: Permission,
+        keep: Arc<dyn Keep>,
+    ) -> Self {
+        let busy = watch::Sender::new(false);
+        let state = Mutex::default();
+        Upkeep(Arc::new(Inner { store, settings, grace, permission, keep, state, busy }))
+    }
+
+    /// The store with this as its listener: what is written and listed through it is merged when due.
+    pub fn watched_store(&self) -> Store {
+        match self.0.permission {
+            Permission::Never => self.0.store.clone(),
+            _ => self.0.store.watched(Arc::new(self.clone())),
+        }
+    }
+
+    /// Done when no merge is under way or due.
+    pub async fn settled(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.0.busy.subscribe().wait_for(|busy| !busy).await;
+    }
+
+    /// Puts a day in the line, and starts the task if it does not run.
+    fn due(&self, tenant_day: TenantDay) {
+        let mut state = self.0.state();
+        let rests = state.resting.get(&tenant_day).is_some_and(|until| *until > Instant::now());
+        if rests || state.due.contains(&tenant_day) || state.due.len() >= DAYS_DUE_MAX {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        state.due.push_back(tenant_day);
+        if !state.running {
+            state.running = true;
+            self.0.busy.send_replace(true);
+            runtime.spawn(Arc::clone(&self.0).work());
+        }
+    }
+
+    fn is_due(&self, fresh: usize, bytes: u64) -> bool {
+        fresh >= self.0.settings.fresh_count_min || bytes >= self.0.settings.fresh_bytes_min
+    }
+}
+
+impl Watch for Upkeep {
+    fn wrote(&self, tenant: &TenantId, day: Day, bytes: u64) {
+        let tenant_day = (tenant.clone(), day);
+        let is_due = {
+            let mut state = self.0.state();
+            if state.written.len() >= DAYS_COUNTED_MAX {
+                state.written.clear();
+            }
+            let written = state.written.entry(tenant_day.clone()).or_default();
+            *written = (written.0 + 1, written.1 + bytes);
+            let is_due = self.is_due(written.0, written.1);
+            if is_due {
+                state.written.remove(&tenant_day);
+            }
+            is_due
+        };
+        if is_due {
+            self.due(tenant_day);
+        }
+    }
+
+    fn listed(&self, tenant: &TenantId, day: Day, fresh: usize, bytes: u64) {
+        if self.is_due(fresh, bytes) {
+            self.due((tenant.clone(), day));
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works until nothing is due.
+    async fn work(self: Arc<Self>) {
+        // Whatever happens to this task, the next reason starts another.
+        let _ended = Ended(&self);
+        loop {
+            let next = self.state().due.pop_front();
+            let Some(tenant_day) = next else {
+                let mut state = self.state();
+                if state.due.is_empty() {
+                    state.running = false;
+                    return;
+                }
+                continue;
+            };
+            if !self.is_permitted().await {
+                self.state().due.clear();
+                continue;
+            }
+            let (tenant, day) = &tenant_day;
+            match self.tend(tenant, *day).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(%tenant, %day, %error, "a day was not merged; it is tried again later");
+                    let mut state = self.state();
+                    state.resting.retain(|_, until| *until > Instant::now());
+                    state.resting.insert(tenant_day, Instant::now() + REST);
+                }
+            }
+        }
+    }
+
+    /// Merges a day, and collects its garbage and that of days whose time has come.
+    async fn tend(&self, tenant: &TenantId, day: Day) -> Result<(), Error> {
+        let merged = merge_day(&self.store, tenant, day, &self.settings, self.keep.clone()).await?;
+        if merged.merges > 0 {
+            tracing::info!(%tenant, %day, ?merged, "merged");
+        }
+        // What a process before this one left is looked at once.
+        let before = Day::of(day.start_ns().saturating_sub(1));
+        let now = Instant::now();
+        let first = !self.state().owing.keys().any(|(owing, _)| owing == tenant);
+        self.state().owing.insert((tenant.clone(), day), now);
+        if first {
+            self.state().owing.insert((tenant.clone(), before), now);
+        }
+        let come: Vec<TenantDay> =
+            self.state().owing.iter().filter(|(_, at)| **at <= now).map(|(tenant_day, _)| tenant_day.clone()).collect();
+        for (tenant, day) in come {
+            let collected = collect_day(&self.store, &tenant, day, &self.grace).await?;
+            if collected.deleted > 0 {
+                tracing::info!(%tenant, %day, ?collected, "garbage collected");
+            }
+            let mut state = self.state();
+            if collected.waiting == 0 || state.owing.len() > DAYS_OWING_MAX {
+                state.owing.remove(&(tenant, day));
+            } else {
+                state.owing.insert((tenant, day), now + self.grace.fresh);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the store may be merged; asked until it is known.
+    async fn is_permitted(&self) -> bool {
+        if let Some(known) = self.state().permitted {
+            return known;
+        }
+        let safe = match self.permission {
+            Permission::Never => false,
+            Permission::OnlyMerger => true,
+            Permission::IfSafe => match self.store.probe().await {
+                Ok(probe) => probe.refuses_second_create,
+                Err(error) => {
+                    tracing::warn!(%error, "the store could not be probed; nothing is merged now");
+                    return false;
+                }
+            },
+        };
+        if !safe {
+            tracing::warn!(
+                "this store overwrites an object that is to be created only if absent, so two processes could merge the \
+                 same segments and lose entries: nothing is merged. If this process is the only one that merges, set \
+                 `logbarn: {{only_merger: true}}`"
+            );
+        }
+        self.state().permitted = Some(safe);
+        safe
+    }
+}
+
+/// Says that a task is not at work any more, also if it panics.
+struct Ended<'a>(&'a Inner);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.state().running = false;
+        self.0.busy.send_replace(false);
+    }
+}

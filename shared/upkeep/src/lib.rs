@@ -1,0 +1,33 @@
+//! Keeps a bucket in order: merges a day's segments, and collects what no manifest needs any more.
+//!
+//! In: a store, a tenant, a day. Out: fewer, larger, smaller-compressed segments with the same entries, and a manifest that says so.
+//! Nobody leads: any process may merge at any time, and whoever creates the next version of the manifest has won. Nothing here runs
+//! by itself: [`Upkeep`] acts when something was written or a listing was long, and an idle store gets no request.
+//!
+//! What rests on what is checked as a model in `tests/protocol.rs`:
+//! - A version of a manifest is created at most once (create-if-absent), and follows from the one before.
+//! - A merged object's name carries the version that is to introduce it. No other version may, so an object that its version has not
+//!   taken up is garbage for good, and deleting it late, twice or by a process that slept needs no agreement.
+//! - What was current once goes only after a grace longer than any query, by the store's own clock.
+
+mod error;
+mod keep;
+mod settings;
+
+mod plan;
+
+mod input;
+mod merge;
+
+mod day;
+
+mod garbage;
+
+mod background;
+
+pub use background::{Permission, Upkeep};
+pub use day::{Merged, merge_day};
+pub use error::Error;
+pub use garbage::{Collected, collect_day};
+pub use keep::{Keep, KeepAll};
+pub use settings::{Grace, MergeSettings};

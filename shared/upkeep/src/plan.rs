@@ -1,0 +1,77 @@
+//! Chooses what one merge takes.
+//!
+//! In: what a day holds, and settings. Out: inputs in time order, or nothing if the day is not due. Pure. Fresh segments come first,
+//! the oldest of them; then merged ones of about one size, so that an entry is rewritten about as often as sizes multiply.
+
+use model::{Day, TenantId};
+use segment::TRAILER_BYTES;
+use store::{DayObjects, FreshKey, Manifest, MergedKey, SegmentRef};
+
+use crate::MergeSettings;
+
+/// Merged segments whose sizes differ by less than this factor count as of one size.
+const TIER_FACTOR: u64 = 4;
+/// Segments up to this size are all of the first tier.
+const TIER_FIRST_BYTES: u64 = 1 << 18;
+
+/// A segment that a merge takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub(crate) origin: Origin,
+    pub(crate) segment: SegmentRef,
+}
+
+/// What the manifest will say about an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Fresh(FreshKey),
+    Merged(MergedKey),
+}
+
+/// The inputs of the next merge.
+pub(crate) fn choose(
+    tenant: &TenantId,
+    day: Day,
+    objects: &DayObjects,
+    manifest: &Manifest,
+    settings: &MergeSettings,
+) -> Option<Vec<Chosen>> {
+    let fresh: Vec<Chosen> = (objects.fresh.iter())
+        .filter(|(facts, _)| !manifest.consumed.contains_key(facts))
+        .map(|(facts, listed)| {
+            let FreshKey { min_ts, max_ts, rows, .. } = *facts;
+            let (key, size) = (listed.key.clone(), listed.size);
+            let segment = SegmentRef { key, size, min_ts, max_ts, rows, fresh: true };
+            Chosen { origin: Origin::Fresh(*facts), segment }
+        })
+        .collect();
+    let bytes: u64 = fresh.iter().map(|chosen| chosen.segment.size).sum();
+    if !fresh.is_empty() && (fresh.len() >= settings.fresh_count_min || bytes >= settings.fresh_bytes_min) {
+        return Some(bounded(fresh, settings));
+    }
+    let mut tiers: std::collections::BTreeMap<u32, Vec<Chosen>> = Default::default();
+    for merged in manifest.segments.iter().filter(|merged| merged.size < settings.output_bytes) {
+        let chosen = Chosen { origin: Origin::Merged(merged.key), segment: merged.segment(tenant, day) };
+        tiers.entry(tier(merged.size)).or_default().push(chosen);
+    }
+    let due = tiers.into_values().find(|tier| tier.len() >= settings.tier_count_min.max(2))?;
+    Some(bounded(due, settings)).filter(|inputs| inputs.len() > 1)
+}
+
+/// Which size a segment is of.
+fn tier(size: u64) -> u32 {
+    (size.max(TRAILER_BYTES as u64) / TIER_FIRST_BYTES).checked_ilog(TIER_FACTOR).map_or(0, |tier| tier + 1)
+}
+
+/// As many as one merge takes, in time order.
+fn bounded(mut inputs: Vec<Chosen>, settings: &MergeSettings) -> Vec<Chosen> {
+    inputs.sort_by(|a, b| (a.segment.min_ts, &a.segment.key).cmp(&(b.segment.min_ts, &b.segment.key)));
+    let mut bytes = 0;
+    let fits = |chosen: &&Chosen| {
+        bytes += chosen.segment.size;
+        bytes <= settings.input_bytes_max
+    };
+    let count = inputs.iter().take(settings.inputs_max.max(2)).take_while(fits).count();
+    inputs.truncate(count.max(1));
+    inputs
+}
