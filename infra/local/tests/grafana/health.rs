@@ -27,3 +27,24 @@ async fn item_01_save_and_test() {
     let reply = tenants.ask(&[], "/loki/api/v1/query", &asked).await;
     assert_eq!((reply.status, reply.text.trim_end()), (401, "no org id"));
 }
+
+/// Users and tokens that the server knows, each with a tenant of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn item_01_save_and_test_signed_in() {
+    let hash = bcrypt::hash("secret", 4).expect("a hash");
+    // Of the token "secret".
+    let sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let sign_in = format!(
+        "basic_auth_users: {{grafana: {{password_hash: '{hash}', tenant: barn}}}}, \
+         bearer_tokens: [{{name: grafana, sha256: {sha256}, tenant: barn}}]"
+    );
+    let limits = format!("limits_config: {{{ANY_AGE}}}");
+    let config = format!("auth_enabled: true\n{limits}\nlogbarn: {{sign_in: {{{sign_in}}}}}\n");
+    let grafana = Grafana::with_config(&config).await;
+    passes(&grafana, &[("Authorization", "Basic Z3JhZmFuYTpzZWNyZXQ=")]).await;
+    passes(&grafana, &[("Authorization", "Bearer secret")]).await;
+    for wrong in ["Basic Z3JhZmFuYTpvdGhlcg==", "Bearer other"] {
+        let reply = grafana.ask(&[("Authorization", wrong)], "/loki/api/v1/labels", &[]).await;
+        assert_eq!(reply.status, 401, "{wrong}: {}", reply.text);
+    }
+}

@@ -28,8 +28,10 @@ async fn refused(grafana: &Grafana, path: &str, pairs: &[(&str, &str)], status: 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn item_18_errors_have_lokis_texts() {
-    let grafana = Grafana::with_limits("max_query_series: 3").await;
+    let grafana = Grafana::with_limits("max_query_bytes_read: 1KB, max_query_series: 3").await;
     with_pods(&grafana, 5).await;
+    let long = "y".repeat(600);
+    grafana.push(json!([[{"app": "long"}, (0..20).map(|i| json!([T0_NS + i, long])).collect::<Vec<_>>()]])).await;
     grafana.push(json!([[{"app": "bad"}, [[T0_NS, "took=soon"]]]])).await;
     let range = "/loki/api/v1/query_range";
     let no_matcher = "parse error : queries require at least one regexp or equality matcher that does not have an empty-compatible value. For instance, app=~\".*\" does not meet this requirement, but app=~\".+\" will";
@@ -61,6 +63,7 @@ async fn item_18_errors_have_lokis_texts() {
             &[("query", r#"{app="a"}"#), ("start", &t0), ("end", &before)],
             "end timestamp must not be before or equal to start time",
         ),
+        (&[("query", r#"{app="long"} |= "z""#)], "the query would read too many bytes (query: "),
         (&[("query", r#"{app="a"}"#), ("limit", "0")], "limit must be a positive value"),
         (&[("query", r#"{app="a"}"#), ("direction", "scan")], "invalid direction 'scan'"),
         (&[("query", r#"{app="a"}"#), ("start", "soon")], "could not parse 'start' parameter: "),
