@@ -301,8 +301,11 @@ impl Config {
         Ok(config)
     }
 
-    /// Adds bearer tokens, given as the list that `logbarn.sign_in.bearer_tokens` would be.
+    /// Adds bearer tokens, given as the list that `logbarn.sign_in.bearer_tokens` would be; an empty text adds none.
     pub fn add_bearer_tokens(&mut self, yaml: &str) -> Result<(), ConfigError> {
+        if yaml.trim().is_empty() {
+            return Ok(());
+        }
         // The error of YAML may quote what it read.
         let wrong = |_| ConfigError::Yaml("expected a list of {name, sha256, tenant, tenants}".to_owned());
         let tokens: Vec<TokenSettings> = serde_yaml_ng::from_str(yaml).map_err(wrong)?;
