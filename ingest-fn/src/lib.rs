@@ -1,12 +1,10 @@
 //! Accepts pushes, validates and enriches them, packs segments, commits them.
 //!
-//! In: HTTP requests in the formats of Loki, OpenTelemetry, Elasticsearch and VictoriaLogs. Out: one object for each (tenant, day) of a group of pushes,
-//! and an answer once it is stored. The modules follow a push: config, push (documents), body (lz4), accept (level, rates, refusal), batch,
-//! commit, error, metrics.
+//! In: HTTP requests in the formats of Loki, OpenTelemetry, Elasticsearch and VictoriaLogs, and events of AWS services. Out: one
+//! object for each (tenant, day) of a group of pushes, and an answer once it is stored. The modules follow a push: config, push
+//! (documents), body (lz4), accept (level, rates, refusal), batch, commit, live; events and function for AWS; error, metrics.
 
 pub mod config;
-
-mod sign_in;
 
 mod documents;
 mod push;
@@ -135,7 +133,7 @@ impl Ingest {
 /// The push endpoints alone, for a server that has `/ready` and `/metrics` of its own.
 pub fn api_router(ingest: Ingest) -> Router {
     let config = ingest.config.clone();
-    sign_in::guarded(push_router(ingest), &config)
+    door::guarded(push_router(ingest), &config)
 }
 
 /// The push endpoints for whom the caller lets in: nobody is asked to sign in.
@@ -155,7 +153,7 @@ pub fn router(ingest: Ingest) -> Router {
     let mut registry = Registry::default();
     ingest.register_metrics(&mut registry);
     let metrics = Router::new().route("/metrics", get(print_metrics)).with_state(Arc::new(registry));
-    let metrics = sign_in::guarded(metrics, &ingest.config);
+    let metrics = door::guarded(metrics, &ingest.config);
     api_router(ingest).merge(metrics).route("/ready", get(async || "ready\n"))
 }
 

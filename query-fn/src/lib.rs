@@ -9,7 +9,6 @@ mod metrics;
 mod price;
 mod request;
 mod routes;
-mod sign_in;
 mod tail;
 
 use std::sync::Arc;
@@ -29,9 +28,9 @@ use tower_http::compression::predicate::{Predicate, SizeAbove};
 
 use tail::{Hub, Poller};
 
+pub use door::guarded;
 pub use metrics::exposition;
 pub use prometheus_client::registry::Registry;
-pub use sign_in::guarded;
 pub use tail::Feed;
 
 /// The query side of one process. Cloning copies a pointer.
