@@ -25,6 +25,8 @@ fn main() {
             Some(("rows", value)) => options.block_rows_max = value.parse().unwrap(),
             Some(("bloom", value)) => options.block_filter_error_rate = value.parse().unwrap(),
             Some(("slice", value)) => options.segment_filter_error_rate = value.parse().unwrap(),
+            Some(("grams", value)) => options.gram_bits = value.parse().unwrap(),
+            Some(("gramlines", value)) => options.gram_line_bytes_min = value.parse().unwrap(),
             Some(("rounds", value)) => rounds = value.parse().unwrap(),
             _ => (merge, plain) = (merge || argument == "merged", plain || argument == "plain"),
         }
@@ -112,6 +114,10 @@ fn add_parts(parts: &mut BTreeMap<String, u64>, footer: &Footer, object_len: usi
     let counts = footer.counts_range();
     add("counts", counts.end - counts.start);
     end = end.max(counts.end);
+    if let Some(grams) = footer.grams() {
+        add("gram filter", grams.range.end - grams.range.start);
+        end += grams.range.end - grams.range.start;
+    }
     add("streams, footer, trailer", object_len as u64 - end);
 }
 

@@ -75,6 +75,11 @@ fn write_all(out: &mut String, bytes: &[u8], footer: &Footer) -> Result<(), Fail
         place(&footer.counts_range()),
         counts.groups.len()
     )?;
+    if let Some(section) = footer.grams() {
+        let filter = footer.decode_grams(part(bytes, &section.range)?)?;
+        let (bytes, fill) = (filter.byte_len(), filter.fill() * 100.0);
+        writeln!(out, "grams: {}, {bytes} raw, {fill:.0} % of bits set", place(&section.range))?;
+    }
     writeln!(out, "streams: {}", footer.streams().len())?;
     for (number, stream) in footer.streams().iter().enumerate() {
         writeln!(

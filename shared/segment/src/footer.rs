@@ -21,6 +21,7 @@ use crate::codec::{Codec, unpack};
 use crate::column::{COLUMN_RECORD_BYTES_MIN, ColumnKind, put_column, take_column};
 use crate::counts::{self, Counts};
 use crate::filter::{FILTER_RECORD_BYTES_MIN, FilterMeta, Key, put_filter, take_filter};
+use crate::grams::{GRAM_FILTER_BYTES_MAX, GramFilter};
 use crate::interner::Interner;
 use crate::layout::{BLOCK_ROWS_MAX, HEADER, SECTION_BYTES_MAX, checksum64};
 use crate::streams::StreamInfo;
@@ -37,6 +38,8 @@ const SKIPPABLE_MIN: u64 = 128;
 pub(crate) const SECTION_COUNTS: u64 = 1;
 /// The part of the file that holds the stream table.
 pub(crate) const SECTION_STREAMS: u64 = 2;
+/// The part of the file that holds the gram filter, if the segment has one.
+pub(crate) const SECTION_GRAMS: u64 = SKIPPABLE_MIN;
 
 const PART: &str = "footer";
 
@@ -54,6 +57,10 @@ pub struct SectionMeta {
 
 impl SectionMeta {
     pub(crate) fn open(&self, part: &'static str, stored: &[u8]) -> Result<Vec<u8>, Error> {
+        self.open_within(part, stored, SECTION_BYTES_MAX)
+    }
+
+    fn open_within(&self, part: &'static str, stored: &[u8], limit: u64) -> Result<Vec<u8>, Error> {
         let need = self.range.end.saturating_sub(self.range.start);
         if stored.len() as u64 != need {
             return Err(Error::Truncated { part, need, have: stored.len() as u64 });
@@ -61,7 +68,7 @@ impl SectionMeta {
         if checksum64(stored) != self.checksum {
             return Err(Error::Checksum { part });
         }
-        unpack(part, self.codec, stored, self.raw_len, SECTION_BYTES_MAX)
+        unpack(part, self.codec, stored, self.raw_len, limit)
     }
 }
 
@@ -135,6 +142,18 @@ impl Footer {
         let section =
             self.section(SECTION_COUNTS).ok_or(Error::Malformed { part: "counts", why: "the segment has none" })?;
         counts::decode(&section.open("counts", stored)?, self.streams.len(), self.rows())
+    }
+
+    /// The gram filter's part of the file; none in segments that are too small for one, or older than it.
+    pub fn grams(&self) -> Option<&SectionMeta> {
+        self.section(SECTION_GRAMS)
+    }
+
+    /// Reads the bytes of [`Footer::grams`].
+    pub fn decode_grams(&self, stored: &[u8]) -> Result<GramFilter, Error> {
+        const PART: &str = "gram filter";
+        let section = self.grams().ok_or(Error::Malformed { part: PART, why: "the segment has none" })?;
+        GramFilter::new(section.open_within(PART, stored, GRAM_FILTER_BYTES_MAX)?)
     }
 
     pub(crate) fn section(&self, kind: u64) -> Option<&SectionMeta> {

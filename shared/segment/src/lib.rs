@@ -23,6 +23,7 @@ mod dictionary;
 mod error;
 mod filter;
 mod footer;
+mod grams;
 mod integers;
 mod interner;
 mod layout;
@@ -40,6 +41,7 @@ pub use dictionary::{Dictionary, decode_metadata};
 pub use error::Error;
 pub use filter::{Filter, FilterMeta, Key};
 pub use footer::{Footer, SectionMeta};
+pub use grams::{GRAM_BYTES, GramFilter};
 pub use layout::{
     BLOCK_NAMES_MAX, BLOCK_ROWS_MAX, COLUMN_BYTES_MAX, LINE_BYTES_MAX, SECTION_BYTES_MAX, TRAILER_BYTES, VERSION,
 };

@@ -12,7 +12,8 @@ use crate::block::{BlockBuilder, BlockMeta, row_digest};
 use crate::codec::Packer;
 use crate::counts::{Counter, LEVEL_NAME};
 use crate::filter::{Filter, FilterMeta, Key, KeySet};
-use crate::footer::{Footer, SECTION_COUNTS, SECTION_STREAMS, SectionMeta};
+use crate::footer::{Footer, SECTION_COUNTS, SECTION_GRAMS, SECTION_STREAMS, SectionMeta};
+use crate::grams::GramSet;
 use crate::layout::{BLOCK_NAMES_MAX, HEADER, LINE_BYTES_MAX, SECTION_BYTES_MAX, Trailer, checksum64};
 use crate::streams::{self, StreamInfo};
 use crate::writer::{Options, Segment};
@@ -28,6 +29,7 @@ pub struct SortedWriter {
     block_filters: Vec<u8>,
     /// The distinct keys of each finished block, for the segment's filter.
     keys: Vec<Key>,
+    grams: GramSet,
     streams: Vec<StreamInfo>,
     counter: Counter,
     /// Digests of the rows of the current stream and time, once there are two.
@@ -47,6 +49,7 @@ impl SortedWriter {
             blocks: Vec::new(),
             block_filters: Vec::new(),
             keys: Vec::new(),
+            grams: GramSet::new(),
             streams: Vec::new(),
             counter: Counter::default(),
             same_time: HashSet::new(),
@@ -112,6 +115,7 @@ impl SortedWriter {
         }
         let level = entry.metadata.iter().find(|(name, _)| *name == LEVEL_NAME).map(|(_, value)| *value);
         self.counter.add(entry.timestamp_ns, level, entry.line.len() as u64);
+        self.grams.add(entry.line.as_bytes());
         if let Some((stream, index)) = self.streams.last().zip(u32::try_from(self.streams.len() - 1).ok()) {
             self.block.push(index, &stream.labels, &entry);
         }
@@ -142,11 +146,14 @@ impl SortedWriter {
         let counts = self.counter.encode();
         let counts = self.put_section(SECTION_COUNTS, "counts", &counts)?;
         let table = streams::encode(&self.streams);
-        let table = self.put_section(SECTION_STREAMS, "stream table", &table)?;
+        let mut sections = vec![counts, self.put_section(SECTION_STREAMS, "stream table", &table)?];
+        if let Some(grams) = self.grams.fold(self.options.gram_bits, self.options.gram_line_bytes_min) {
+            sections.push(self.put_section(SECTION_GRAMS, "gram filter", &grams)?);
+        }
         let footer_offset = self.offset();
         let streams = std::mem::take(&mut self.streams);
         let blocks = std::mem::take(&mut self.blocks);
-        let footer = Footer { streams, blocks, slices, sections: vec![counts, table] };
+        let footer = Footer { streams, blocks, slices, sections };
         let raw = footer.encode();
         check_size("footer", raw.len(), usize::try_from(SECTION_BYTES_MAX).unwrap_or(usize::MAX))?;
         let start = self.out.len();

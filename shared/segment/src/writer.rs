@@ -27,6 +27,10 @@ pub struct Options {
     pub segment_filter_error_rate: f64,
     /// Keys of a slice of the segment's filter; decides how many bytes one answer costs.
     pub slice_keys_max: usize,
+    /// Bits of the gram filter for each distinct gram, before compression.
+    pub gram_bits: u32,
+    /// Bytes of lines for which the gram filter may have a byte; what is too small for that has none.
+    pub gram_line_bytes_min: u64,
 }
 
 impl Default for Options {
@@ -40,6 +44,8 @@ impl Default for Options {
             block_filter_error_rate: 0.01,
             segment_filter_error_rate: 0.01,
             slice_keys_max: 1 << 15,
+            gram_bits: 6,
+            gram_line_bytes_min: 64,
         }
     }
 }
@@ -47,7 +53,14 @@ impl Default for Options {
 impl Options {
     /// For merged segments: small, and a stream of any size has blocks of its own.
     pub fn merged() -> Self {
-        Options { level: 9, block_bytes_min: 1 << 17, block_filter_error_rate: 0.03, ..Options::default() }
+        Options {
+            level: 9,
+            block_bytes_min: 1 << 17,
+            block_filter_error_rate: 0.03,
+            gram_bits: 12,
+            gram_line_bytes_min: 256,
+            ..Options::default()
+        }
     }
 
     /// The same, each value moved into the range that the format allows.

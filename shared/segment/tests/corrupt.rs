@@ -55,6 +55,21 @@ fn errors_name_their_cause() {
     check(&|bytes| bytes[9] ^= 1, "checksum of timestamps column does not match");
 }
 
+/// A promise of the gram filter's part is checked as all others are.
+#[test]
+fn gram_filters_are_checked() {
+    let bytes = samples::blocks().bytes;
+    let Ok(Opened::Footer(footer)) = open_tail(&bytes, bytes.len() as u64) else { panic!("a segment") };
+    let range = footer.grams().expect("a gram filter").range.clone();
+    let mut stored = bytes[range.start as usize..range.end as usize].to_vec();
+    assert!(footer.decode_grams(&stored).expect("a filter").contains(b"USERS/1"));
+    assert!(!footer.decode_grams(&stored).expect("a filter").contains(b"segfault"));
+    let cut = footer.decode_grams(&stored[1..]).expect_err("cut");
+    assert!(matches!(cut, Error::Truncated { part: "gram filter", .. }), "{cut}");
+    stored[0] ^= 1;
+    assert_eq!(footer.decode_grams(&stored), Err(Error::Checksum { part: "gram filter" }));
+}
+
 fn column(
     kind: ColumnKind,
     stored: &[u8],

@@ -26,7 +26,12 @@ pub(crate) fn blocks() -> Segment {
             (labels, (0..20).map(entry).collect())
         })
         .collect();
-    let mut writer = Writer::new(Options { block_bytes_max: 700, block_bytes_min: 700, ..Options::default() });
+    let mut writer = Writer::new(Options {
+        block_bytes_max: 700,
+        block_bytes_min: 700,
+        gram_line_bytes_min: 8,
+        ..Options::default()
+    });
     for (labels, entries) in &streams {
         writer.add(labels, entries);
     }
@@ -98,6 +103,11 @@ pub(crate) fn read_all(bytes: &[u8]) -> (Footer, BTreeMap<Labels, Rows>) {
             assert!(column.values.iter().all(|value| may_hold(Key::metadata(name, value))));
         }
         assert!(block_lines.iter().flat_map(|line| tokens(line)).all(|token| may_hold(Key::token(token))));
+    }
+    if let Some(section) = footer.grams() {
+        let grams = footer.decode_grams(at(&section.range)).unwrap();
+        let mut lines = streams.values().flatten().map(|(_, line, _)| line);
+        assert!(lines.all(|line| grams.contains(line.as_bytes())));
     }
     (footer, streams)
 }
