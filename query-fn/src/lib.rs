@@ -29,6 +29,8 @@ use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tail::{Hub, Poller};
 
 pub use door::guarded;
+pub use loki_api::params::parse_timestamp;
+pub use loki_api::units::parse_duration;
 pub use metrics::exposition;
 pub use prometheus_client::registry::Registry;
 pub use tail::Feed;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::query::QueryOptions;
+
 /// Loki without the servers: logs in a bucket or a folder, LogQL over Loki's HTTP API.
 #[derive(Debug, Parser)]
 #[command(name = "logbarn", version)]
@@ -17,6 +19,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Take pushes, answer queries and tail ./logs/*.log (what plain `logbarn` does)
     Serve(ServeOptions),
+    /// Ask a server, as logcli does: entries, metrics, labels, series, live tails, volumes
+    Query(Box<QueryOptions>),
     /// Print what a segment holds
     Inspect(InspectOptions),
 }

@@ -1,7 +1,7 @@
 //! `logbarn`: both functions and the collector in one local process.
 //!
-//! Wires what the three edges offer and holds no logic of its own: `serve` merges the two routers over one store, `inspect`
-//! prints a segment.
+//! Wires what the three edges offer and holds no logic of its own: `serve` merges the two routers over one store, `query`
+//! asks a server, `inspect` prints a segment.
 
 mod banner;
 mod cli;
@@ -9,6 +9,7 @@ mod entrance;
 mod listener;
 mod overrides;
 mod patience;
+mod query;
 mod serve;
 mod side_door;
 mod tls;
@@ -34,6 +35,7 @@ fn run(cli: Cli) -> Result<()> {
     runtime.block_on(async {
         match cli.command.unwrap_or_default() {
             Command::Serve(options) => serve::run(options).await,
+            Command::Query(options) => query::run(*options).await,
             Command::Inspect(options) => serve::inspect(options).await,
         }
     })

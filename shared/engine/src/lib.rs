@@ -111,8 +111,17 @@ impl Engine {
     /// in two segments.
     pub async fn explain(&self, request: QueryRequest) -> Result<Explained, Error> {
         let expr = logql::parse(&request.query)?;
+        guard::check(&request.query, &expr, &request.limits)?;
+        let Some(when) = guard::within_lookback(request.when, request.limits.oldest_ns) else {
+            return Ok(explain::nothing(&expr));
+        };
+        let request = QueryRequest { when, ..request };
         let reader = self.reader(Tenants::of_query(&request.tenants, &expr)?);
-        within(request.limits.query_timeout, explain::explain(&expr, &request, reader)).await
+        let explaining = async {
+            guard::check_bytes(&expr, when, &request.limits, &reader).await?;
+            explain::explain(&expr, &request, reader.clone()).await
+        };
+        within(request.limits.query_timeout, explaining).await
     }
 
     /// The names of all labels, sorted.

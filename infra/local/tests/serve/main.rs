@@ -3,5 +3,6 @@
 mod first_steps;
 mod front_door;
 mod kill;
+mod query;
 mod stop;
 mod support;
