@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use segment::Footer;
+use segment::{Footer, GramFilter};
 use store::SegmentRef;
 
 /// A segment whose footer was read.
@@ -19,6 +19,8 @@ pub struct OpenSegment {
     pub footer: Footer,
     /// The end of the object as it was read: all of it, if it is small.
     pub(crate) tail: Bytes,
+    /// Its gram filter, once it was asked.
+    pub(crate) grams: OnceLock<GramFilter>,
 }
 
 impl OpenSegment {
@@ -36,7 +38,8 @@ impl OpenSegment {
         let blocks = self.footer.blocks().iter().map(|block| {
             size_of_val(block) + size_of_val(block.runs.as_slice()) + size_of_val(block.columns.as_slice())
         });
-        self.tail.len() + streams.sum::<usize>() + blocks.sum::<usize>()
+        let grams = self.footer.grams().map_or(0, |section| usize::try_from(section.raw_len).unwrap_or(usize::MAX));
+        (self.tail.len() + streams.sum::<usize>() + blocks.sum::<usize>()).saturating_add(grams)
     }
 }
 

@@ -1,17 +1,14 @@
 //! What must be in a block for any of its lines to match.
 //!
-//! In: the stages of a pipeline. Out: a `Need`: which tokens and pairs a matching entry's block is sure to have. A line filter is
-//! a *substring* match, so `|= "500"` must find `5001`: only a token that the needle itself delimits on both sides may
-//! be asked for. A conservative under-approximation: it may ask too little, it never asks for what a match could lack.
-//! Pure: no filter is read here.
+//! In: the stages of a pipeline. Out: a `Need`: which tokens, pairs and texts a matching entry's block is sure to have. A line
+//! filter is a *substring* match, so `|= "500"` must find `5001`: only a token that the needle itself delimits on both
+//! sides may be asked for; the whole needle is asked for as a text. A conservative under-approximation: it may ask too
+//! little, it never asks for what a match could lack. Pure: no filter is read here.
+
+mod regexes;
 
 use logql::ast::{LabelFilter, LineFilter, LineMatch, LineOp, MatchOp, Matcher, Stage};
-use regex_syntax::hir::{Class, Hir, HirKind, Look};
-
-/// Most strings that a part of a regular expression may stand for and still be spelled out.
-const SPELLINGS_MAX: usize = 16;
-/// Deepest nesting of a regular expression that is looked into; what lies deeper asks for nothing.
-const DEPTH_MAX: usize = 32;
+use segment::GRAM_BYTES;
 
 /// A condition on the filters of a block or a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +17,8 @@ pub enum Need {
     Nothing,
     /// A word of the line: a maximal run of letters, digits and `_`.
     Token(String),
+    /// A piece of the line, whatever the case of its ASCII letters; here they are small ones.
+    Text(String),
     /// A stream label or structured metadata of that name and value.
     Pair {
         /// The label.
@@ -70,24 +69,33 @@ impl Need {
         }
     }
 
-    /// Whether a match is possible where `token` and `pair` say what may be present.
-    pub fn possible(&self, token: &impl Fn(&str) -> bool, pair: &impl Fn(&str, &str) -> bool) -> bool {
+    /// Whether a match is possible where `has` says which tokens, texts and pairs may be present.
+    pub fn possible(&self, has: &impl Fn(&Need) -> bool) -> bool {
         match self {
             Need::Nothing => true,
-            Need::Token(text) => token(text),
-            Need::Pair { name, value } => pair(name, value),
-            Need::All(parts) => parts.iter().all(|part| part.possible(token, pair)),
-            Need::OneOf(parts) => parts.iter().any(|part| part.possible(token, pair)),
+            Need::Token(_) | Need::Text(_) | Need::Pair { .. } => has(self),
+            Need::All(parts) => parts.iter().all(|part| part.possible(has)),
+            Need::OneOf(parts) => parts.iter().any(|part| part.possible(has)),
+        }
+    }
+
+    /// The tokens, texts and pairs.
+    pub fn visit(&self, each: &mut impl FnMut(&Need)) {
+        match self {
+            Need::Nothing => {}
+            Need::Token(_) | Need::Text(_) | Need::Pair { .. } => each(self),
+            Need::All(parts) | Need::OneOf(parts) => parts.iter().for_each(|part| part.visit(each)),
         }
     }
 }
 
-/// As a plan prints it: `500`, `trace_id=x`, `(a b)`, `(a|b)`.
+/// As a plan prints it: `500`, `"50"`, `trace_id=x`, `(a b)`, `(a|b)`.
 impl std::fmt::Display for Need {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (parts, separator) = match self {
             Need::Nothing => return f.write_str("nothing"),
             Need::Token(text) => return f.write_str(text),
+            Need::Text(text) => return write!(f, "{text:?}"),
             Need::Pair { name, value } => return write!(f, "{name}={value}"),
             Need::All(parts) => (parts, " "),
             Need::OneOf(parts) => (parts, "|"),
@@ -120,7 +128,7 @@ pub fn of_pipeline(stages: &[Stage]) -> Need {
 fn of_line_filter(filter: &LineFilter) -> Need {
     let of_text: fn(&str) -> Need = match filter.op {
         LineOp::Contains => of_substring,
-        LineOp::Regex => of_regex,
+        LineOp::Regex => regexes::of_regex,
         LineOp::Pattern => of_line_pattern,
         LineOp::NotContains | LineOp::NotRegex | LineOp::NotPattern => return Need::Nothing,
     };
@@ -130,8 +138,17 @@ fn of_line_filter(filter: &LineFilter) -> Need {
     }))
 }
 
-/// The words inside `needle` that it delimits itself: all fragments but the first and the last.
 fn of_substring(needle: &str) -> Need {
+    Need::all([words_of(needle), text_of(needle)])
+}
+
+/// The needle itself, if it has a gram to ask for.
+fn text_of(needle: &str) -> Need {
+    if needle.len() < GRAM_BYTES { Need::Nothing } else { Need::Text(needle.to_ascii_lowercase()) }
+}
+
+/// The words inside `needle` that it delimits itself: all fragments but the first and the last.
+fn words_of(needle: &str) -> Need {
     let mut fragments = needle.split(|c| !is_token_char(c)).skip(1).peekable();
     let mut words = Vec::new();
     while let Some(fragment) = fragments.next() {
@@ -150,129 +167,6 @@ fn of_line_pattern(pattern: &str) -> Need {
 /// A letter, digit or `_`; must agree with `segment::tokens`, which a test asserts.
 fn is_token_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
-}
-
-/// What a regular expression cannot do without. One that cannot be understood asks for nothing.
-fn of_regex(pattern: &str) -> Need {
-    let parsed = logql::regexp::translate(pattern).ok().and_then(|translated| regex_syntax::parse(&translated).ok());
-    parsed.map_or(Need::Nothing, |hir| of_hir(&hir, 0))
-}
-
-fn of_hir(hir: &Hir, depth: usize) -> Need {
-    if depth > DEPTH_MAX {
-        return Need::Nothing;
-    }
-    if let Some(spellings) = spell(hir, depth) {
-        return of_spellings(&spellings);
-    }
-    match hir.kind() {
-        HirKind::Concat(parts) => of_concat(parts, depth),
-        HirKind::Alternation(parts) => Need::one_of(parts.iter().map(|part| of_hir(part, depth + 1))),
-        HirKind::Capture(capture) => of_hir(&capture.sub, depth + 1),
-        HirKind::Repetition(repetition) if repetition.min > 0 => of_hir(&repetition.sub, depth + 1),
-        _ => Need::Nothing,
-    }
-}
-
-/// Neighbours that can be spelled out are joined, so that each delimits the other; the rest stands for itself.
-fn of_concat(parts: &[Hir], depth: usize) -> Need {
-    let mut needs = Vec::new();
-    let mut run = vec![String::new()];
-    for part in parts {
-        match spell(part, depth + 1) {
-            Some(spellings) if run.len() * spellings.len() <= SPELLINGS_MAX => run = product(&run, &spellings),
-            Some(spellings) => {
-                needs.push(of_spellings(&run));
-                run = spellings;
-            }
-            None => {
-                needs.push(of_spellings(&run));
-                needs.push(of_hir(part, depth + 1));
-                run = vec![String::new()];
-            }
-        }
-    }
-    needs.push(of_spellings(&run));
-    Need::all(needs)
-}
-
-fn of_spellings(spellings: &[String]) -> Need {
-    Need::one_of(spellings.iter().map(|text| of_substring(text)))
-}
-
-/// All strings that `hir` can match, if they are few. A space stands for "something that is no part of a word", be it a
-/// character or the edge of the line, so the strings are good for finding words and for nothing else.
-fn spell(hir: &Hir, depth: usize) -> Option<Vec<String>> {
-    if depth > DEPTH_MAX {
-        return None;
-    }
-    match hir.kind() {
-        HirKind::Empty => Some(vec![String::new()]),
-        HirKind::Literal(literal) => Some(vec![std::str::from_utf8(&literal.0).ok()?.to_owned()]),
-        HirKind::Class(class) => spell_class(class),
-        HirKind::Look(look) => spell_look(*look),
-        // One or more delimiters are as good as one.
-        HirKind::Repetition(repetition) if repetition.min > 0 && is_delimiter(&repetition.sub) => {
-            Some(vec![" ".to_owned()])
-        }
-        HirKind::Repetition(_) => None,
-        HirKind::Capture(capture) => spell(&capture.sub, depth + 1),
-        HirKind::Concat(parts) => parts.iter().try_fold(vec![String::new()], |run, part| {
-            let spellings = spell(part, depth + 1)?;
-            (run.len() * spellings.len() <= SPELLINGS_MAX).then(|| product(&run, &spellings))
-        }),
-        HirKind::Alternation(parts) => {
-            let mut spellings = Vec::new();
-            for part in parts {
-                spellings.extend(spell(part, depth + 1)?);
-                if spellings.len() > SPELLINGS_MAX {
-                    return None;
-                }
-            }
-            Some(spellings)
-        }
-    }
-}
-
-fn product(left: &[String], right: &[String]) -> Vec<String> {
-    left.iter().flat_map(|l| right.iter().map(move |r| format!("{l}{r}"))).collect()
-}
-
-fn spell_class(class: &Class) -> Option<Vec<String>> {
-    let Class::Unicode(class) = class else { return None };
-    if class.iter().all(|range| holds_no_token_char(range.start(), range.end())) {
-        return (!class.ranges().is_empty()).then(|| vec![" ".to_owned()]);
-    }
-    let mut spellings = Vec::new();
-    for range in class.iter() {
-        for c in range.start()..=range.end() {
-            if spellings.len() == SPELLINGS_MAX {
-                return None;
-            }
-            spellings.push(c.to_string());
-        }
-    }
-    Some(spellings)
-}
-
-/// An edge of the line or of a word: a letter beside it has no letter on its other side.
-fn spell_look(look: Look) -> Option<Vec<String>> {
-    let inside_word = matches!(look, Look::WordAsciiNegate | Look::WordUnicodeNegate);
-    (!inside_word).then(|| vec![" ".to_owned()])
-}
-
-fn is_delimiter(hir: &Hir) -> bool {
-    match hir.kind() {
-        HirKind::Class(Class::Unicode(class)) => {
-            !class.ranges().is_empty() && class.iter().all(|range| holds_no_token_char(range.start(), range.end()))
-        }
-        HirKind::Literal(literal) => std::str::from_utf8(&literal.0).is_ok_and(|text| !text.chars().any(is_token_char)),
-        _ => false,
-    }
-}
-
-fn holds_no_token_char(start: char, end: char) -> bool {
-    [('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')].iter().all(|(first, last)| end < *first || start > *last)
 }
 
 /// Equality with a stored value. An empty value matches what is absent and asks for nothing. Metadata that has the name
@@ -302,9 +196,73 @@ fn of_label_filter(filter: &LabelFilter) -> Need {
 mod tests {
     use super::*;
 
-    fn check(op: LineOp, text: &str, want: &str) {
+    /// What is asked for, without texts (or without all else).
+    fn only(need: &Need, texts: bool) -> Need {
+        match need {
+            Need::All(parts) => Need::all(parts.iter().map(|part| only(part, texts))),
+            Need::OneOf(parts) => Need::one_of(parts.iter().map(|part| only(part, texts))),
+            other if matches!(other, Need::Text(_)) == texts => other.clone(),
+            _ => Need::Nothing,
+        }
+    }
+
+    fn check_only(op: LineOp, text: &str, texts: bool, want: &str) {
         let filter = LineFilter { op, alternatives: vec![LineMatch::Text(text.to_owned())] };
-        assert_eq!(of_pipeline(&[Stage::LineFilter(filter)]).to_string(), want, "{op:?} {text}");
+        let need = only(&of_pipeline(&[Stage::LineFilter(filter)]), texts);
+        assert_eq!(need.to_string(), want, "{op:?} {text}");
+    }
+
+    fn check(op: LineOp, text: &str, want: &str) {
+        check_only(op, text, false, want);
+    }
+
+    #[test]
+    fn needles_ask_for_themselves() {
+        let check = |text, want| check_only(LineOp::Contains, text, true, want);
+        check("", "nothing");
+        check("50", "nothing");
+        check("500", r#""500""#);
+        check("OOMKilled é", r#""oomkilled é""#);
+        check_only(LineOp::NotContains, "500", true, "nothing");
+        check_only(LineOp::Pattern, "GET /api/<_> x <_>", true, r#"("get /api/" " x ")"#);
+    }
+
+    #[test]
+    fn regexes_ask_for_texts() {
+        let check = |text, want| check_only(LineOp::Regex, text, true, want);
+        check("abc", r#""abc""#);
+        check("ab.*cd", "nothing");
+        check("abc.*def", r#"("abc" "def")"#);
+        check("abc|de", "nothing");
+        check("abc|def.*ghi", r#"("abc"|("def" "ghi"))"#);
+        check("abc.*def|xyz", r#"(("abc" "def")|"xyz")"#);
+        check("(?i)panic", r#""panic""#);
+        check("(?i)kop", "(\"kop\"|\"\u{212a}op\")");
+        check("(?i)fast", r#"("fast"|"faſt")"#);
+        check("(?i)é12", r#"("É12"|"é12")"#);
+        check("corrupt(ed)? page", r#"("corrupted page"|"corrupt page")"#);
+        check(r"\bfoo\B-bar$", r#""foo-bar""#);
+        check("x(abc)+y", r#"("xabc" "abcy")"#);
+        check("x(abc)*y", "nothing");
+        check("0{3}1", r#""0001""#);
+        check("0{9}1", "nothing");
+        check("0{2,3}11", "\"011\"");
+        check("foo[0-9]bar", r#"("foo" "bar")"#);
+        check("foo[01]bar", r#"("foo0bar"|"foo1bar")"#);
+        check("foo()bar", r#""foobar""#);
+        check("[[a]]foo", r#"("[]foo"|"a]foo")"#);
+    }
+
+    /// Nested repeats are not spelled out to the end of memory.
+    #[test]
+    fn spellings_are_short() {
+        let nested = (0..20).fold("abc".to_owned(), |inner, _| format!("({inner}){{8}}"));
+        assert!(
+            of_line_filter(&LineFilter { op: LineOp::Regex, alternatives: vec![LineMatch::Text(nested)] })
+                .to_string()
+                .len()
+                < 100_000
+        );
     }
 
     #[test]
@@ -388,7 +346,8 @@ mod tests {
                 alternatives: vec![LineMatch::Text(" a ".to_owned()), LineMatch::Text(" b ".to_owned())],
             })
         };
-        assert_eq!(of_pipeline(&[Stage::Json(vec![]), filter()]).to_string(), "(a|b)");
+        let behind_json = of_pipeline(&[Stage::Json(vec![]), filter()]).to_string();
+        assert_eq!(behind_json, r#"((a " a ")|(b " b "))"#);
         assert_eq!(of_pipeline(&[Stage::LineFormat(String::new()), filter()]), Need::Nothing);
         assert_eq!(of_pipeline(&[Stage::Decolorize, filter()]), Need::Nothing);
     }

@@ -71,6 +71,12 @@ pub enum Skip {
     SegmentFilter,
     /// The block's filter knows no match.
     BlockFilter,
+    /// No line of the segment holds the grams of a match.
+    GramFilter,
+}
+
+impl Skip {
+    pub(crate) const ALL: [Skip; 3] = [Skip::SegmentFilter, Skip::BlockFilter, Skip::GramFilter];
 }
 
 impl Plan {
@@ -139,9 +145,9 @@ fn plan_segment(selector: &Selector, range: TimeRange, opened: Arc<OpenSegment>)
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all: usize = self.segments.iter().map(|segment| segment.blocks.len()).sum();
-        let (by_segment, by_block) = (self.skipped(Skip::SegmentFilter), self.skipped(Skip::BlockFilter));
-        let read = all - by_segment - by_block;
+        let [by_segment, by_block, by_grams] = Skip::ALL.map(|why| self.skipped(why));
+        let read = all - by_segment - by_block - by_grams;
         write!(f, "scan need={} segments={} blocks={read}/{all}", self.need, self.segments.len())?;
-        write!(f, " (skipped by segment filter {by_segment}, by block filter {by_block})")
+        write!(f, " (skipped by segment filter {by_segment}, by block filter {by_block}, by grams {by_grams})")
     }
 }

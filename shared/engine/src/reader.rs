@@ -3,7 +3,7 @@
 //! Never more requests under way than the settings allow, never a byte read twice that came with the footer.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -86,7 +86,7 @@ impl Reader {
             match segment::open_tail(&tail, segment.size).map_err(|why| corrupt(&segment, &why))? {
                 Opened::Footer(mut footer) => {
                     self.tenants.label(&segment, &mut footer);
-                    let opened = Arc::new(OpenSegment { segment, footer, tail });
+                    let opened = Arc::new(OpenSegment { segment, footer, tail, grams: OnceLock::new() });
                     self.footers.put(&name, opened.clone());
                     self.count(|stats| stats.segments_opened += 1);
                     return Ok(opened);

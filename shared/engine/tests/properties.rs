@@ -44,9 +44,28 @@ fn line() -> impl Strategy<Value = String> {
     prop::collection::vec((word, gap), 1..6).prop_map(|parts| parts.iter().map(|(w, g)| format!("{w}{g}")).collect())
 }
 
-fn row() -> impl Strategy<Value = Row> {
+/// Words that differ in case only, as Unicode sees it.
+fn cased_line() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "panic",
+        "PANIC",
+        "Panic",
+        "segfault",
+        "\u{17f}egfault",
+        "Kill",
+        "\u{212a}ILL",
+        "corrupt page",
+        "corrupted page",
+        "É",
+        "é",
+    ]);
+    prop::collection::vec((word, prop::sample::select(vec![" ", "", "x"])), 1..4)
+        .prop_map(|parts| parts.iter().map(|(word, gap)| format!("{word}{gap}")).collect())
+}
+
+fn row(line: impl Strategy<Value = String>) -> impl Strategy<Value = Row> {
     let level = prop::sample::select(vec![None, Some("info"), Some("error")]);
-    (0u8..3, 0u8..20, line(), prop::option::of(0u8..4), level).prop_map(|(stream, second, line, trace, level)| Row {
+    (0u8..3, 0u8..20, line, prop::option::of(0u8..4), level).prop_map(|(stream, second, line, trace, level)| Row {
         stream,
         second,
         line,
@@ -57,8 +76,12 @@ fn row() -> impl Strategy<Value = Row> {
 
 /// Segments of rows; the rows of `shared` lie in several of them.
 fn segments() -> impl Strategy<Value = Vec<Vec<Row>>> {
-    let own = prop::collection::vec(prop::collection::vec(row(), 1..12), 1..5);
-    (own, prop::collection::vec((row(), 0usize..5, 0usize..5), 0..8)).prop_map(|(mut segments, shared)| {
+    segments_of(line)
+}
+
+fn segments_of<S: Strategy<Value = String>>(line: fn() -> S) -> impl Strategy<Value = Vec<Vec<Row>>> {
+    let own = prop::collection::vec(prop::collection::vec(row(line()), 1..12), 1..5);
+    (own, prop::collection::vec((row(line()), 0usize..5, 0usize..5), 0..8)).prop_map(|(mut segments, shared)| {
         for (row, first, second) in shared {
             let count = segments.len();
             segments[first % count].push(row.clone());
@@ -72,7 +95,8 @@ async fn store(segments: &[Vec<Row>]) -> Store {
     let store = Store::open(&StoreUrl::memory(), []).expect("a store in memory");
     for (batch, rows) in segments.iter().enumerate() {
         // Tiny blocks, so that there is something to prune.
-        let options = segment::Options { block_bytes_max: 24, block_bytes_min: 12, ..Default::default() };
+        let options =
+            segment::Options { block_bytes_max: 24, block_bytes_min: 12, gram_line_bytes_min: 1, ..Default::default() };
         let entries: Vec<(Labels, Entry)> =
             rows.iter().map(|row| (Labels::from_pairs([("s", row.stream.to_string())]), row.entry())).collect();
         let mut writer = segment::Writer::new(options);
@@ -194,6 +218,37 @@ proptest! {
             let ends = [" ", "=", "5"].map(|end| format!("{needle}{end}"));
             prop_assert_eq!(got, naive(&segments, |row| ends.iter().any(|end| row.line.contains(end))));
         }
+    }
+
+    /// Pieces of lines in another case, joined by all that a regular expression may put between them.
+    #[test]
+    fn grams_never_drop_a_match(
+        segments in segments_of(cased_line), pieces in prop::collection::vec((0usize..9, 0usize..12, 3usize..9, 0u8..3), 2),
+        shape in 0usize..9,
+    ) {
+        let lines: Vec<&String> = segments.iter().flatten().map(|row| &row.line).collect();
+        let pieces: Vec<String> = pieces.iter().map(|(line, from, length, case)| {
+            let piece: String = lines[line % lines.len()].chars().skip(*from).take(*length).collect();
+            match case { 0 => piece, 1 => piece.to_uppercase(), _ => piece.to_lowercase() }
+        }).collect();
+        let (p, q) = (&pieces[0], &pieces[1]);
+        let pattern = match shape {
+            0 => format!("(?i){p}"),
+            1 => format!("{p}|{q}"),
+            2 => format!("(?i){p}|{q}"),
+            3 => format!("(?i)({p})? ?{q}"),
+            4 => format!("{p}.*{q}"),
+            5 => format!("(?i)({p})+{q}"),
+            6 => format!("(?i)x?({p} ){{1}}|{q}$"),
+            7 => format!("(?i)\\b{p}[x ]({q}|panic)?"),
+            _ => format!("(?i:{p}){q}*"),
+        };
+        let translated = logql::regexp::translate(&pattern).expect("a pattern");
+        let regex = regex::Regex::new(&translated).expect("a pattern");
+        let got = found(ask(&segments, &format!("{{s=~\".+\"}} |~ {}", model::quote(&pattern)), RANGE));
+        prop_assert_eq!(got, naive(&segments, |row| regex.is_match(&row.line)), "{}", pattern);
+        let got = found(ask(&segments, &format!("{{s=~\".+\"}} |= {}", model::quote(p)), RANGE));
+        prop_assert_eq!(got, naive(&segments, |row| row.line.contains(p)));
     }
 
     #[test]

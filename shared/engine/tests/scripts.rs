@@ -76,7 +76,13 @@ impl Runner {
         let block = parse(&mut args, "block")?.unwrap_or(1 << 20);
         args.reject_next()?;
         for (batch, entries) in std::mem::take(&mut self.pending) {
-            let options = segment::Options { block_bytes_max: block, block_bytes_min: block / 2, ..Default::default() };
+            let options = segment::Options {
+                block_bytes_max: block,
+                block_bytes_min: block / 2,
+                // Segments of any size have grams.
+                gram_line_bytes_min: 1,
+                ..Default::default()
+            };
             let mut writer = segment::Writer::new(options);
             for (labels, entry) in &entries {
                 writer.add(labels, std::slice::from_ref(entry));
@@ -212,7 +218,8 @@ fn check_explained(explained: &Explained, stats: &QueryStats) {
         false => assert!(said.requests() >= read.0 && said.bytes >= read.1, "{read:?} of {explained:#?}"),
     }
     for PartExplained { blocks, segments, .. } in &explained.parts {
-        let skipped = blocks.by_segment_filter + blocks.by_block_filter + blocks.counted + blocks.beyond_limit;
+        let filtered = blocks.by_segment_filter + blocks.by_block_filter + blocks.by_gram_filter;
+        let skipped = filtered + blocks.counted + blocks.beyond_limit;
         assert_eq!(blocks.outside_range + blocks.other_streams + skipped + blocks.read, blocks.all, "{blocks:?}");
         assert_eq!(segments.outside_range + segments.beyond_limit + segments.opened, segments.listed, "{segments:?}");
     }

@@ -79,6 +79,7 @@ fn part(part: &PartExplained) -> Value {
             "otherStreams": blocks.other_streams,
             "bySegmentFilter": blocks.by_segment_filter,
             "byBlockFilter": blocks.by_block_filter,
+            "byGramFilter": blocks.by_gram_filter,
             "counted": blocks.counted,
             "beyondLimit": blocks.beyond_limit,
             "read": blocks.read,

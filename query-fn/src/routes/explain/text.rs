@@ -49,6 +49,7 @@ fn write_part(out: &mut String, part: &PartExplained) {
         (blocks.other_streams, "of other streams"),
         (blocks.by_segment_filter, "ruled out by their segment's filter"),
         (blocks.by_block_filter, "ruled out by their own filter"),
+        (blocks.by_gram_filter, "ruled out by their segment's grams"),
         (blocks.counted, "counted by footers"),
         (blocks.beyond_limit, "behind the limit"),
         (blocks.read, "read"),

@@ -109,6 +109,8 @@ pub struct BlocksExplained {
     pub by_segment_filter: u64,
     /// The block's filter knows no match.
     pub by_block_filter: u64,
+    /// No line of the segment holds the three-byte grams of a match.
+    pub by_gram_filter: u64,
     /// The footer's counts tell enough.
     pub counted: u64,
     /// The limit is reached before them.

@@ -187,6 +187,7 @@ impl<'q> Explaining<'q> {
         }
         blocks.by_segment_filter += plan.skipped(Skip::SegmentFilter) as u64;
         blocks.by_block_filter += plan.skipped(Skip::BlockFilter) as u64;
+        blocks.by_gram_filter += plan.skipped(Skip::GramFilter) as u64;
         self.chosen.extend(plan.streams().into_iter().cloned());
         self.part.streams = self.chosen.len() as u64;
         self.part.streams_seen = self.seen.len() as u64;
