@@ -1,7 +1,7 @@
 //! What a segment of the bench set takes, part by part, and how fast it is written: `cargo run --release --example sizes`.
 //!
 //! Arguments are `name=value` for any option, `rounds=value` to write more often, `merged` for one segment of
-//! all pushes, `plain` to compare with zstd alone.
+//! all pushes, `plain` to compare with zstd alone, `needle=text` to see in how many segments the grams of a text are.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
@@ -17,6 +17,7 @@ fn main() {
     let Some(batches) = load() else { return };
     let mut options = Options::default();
     let (mut merge, mut plain, mut rounds) = (false, false, 1);
+    let mut needles = Vec::new();
     for argument in std::env::args().skip(1) {
         match argument.split_once('=') {
             Some(("level", value)) => options.level = value.parse().unwrap(),
@@ -27,6 +28,7 @@ fn main() {
             Some(("slice", value)) => options.segment_filter_error_rate = value.parse().unwrap(),
             Some(("grams", value)) => options.gram_bits = value.parse().unwrap(),
             Some(("gramlines", value)) => options.gram_line_bytes_min = value.parse().unwrap(),
+            Some(("needle", value)) => needles.push(value.to_lowercase()),
             Some(("rounds", value)) => rounds = value.parse().unwrap(),
             _ => (merge, plain) = (merge || argument == "merged", plain || argument == "plain"),
         }
@@ -46,6 +48,7 @@ fn main() {
         let Opened::Footer(footer) = open_tail(bytes, bytes.len() as u64).unwrap() else { panic!() };
         add_parts(&mut parts, &footer, bytes.len());
     }
+    needles.iter().for_each(|needle| find(needle, &batches, &segments));
     println!("{options:?}");
     if plain {
         calibrate(&batches, options.level);
@@ -72,6 +75,20 @@ fn write(batch: &Batch, options: &Options) -> Vec<u8> {
         writer.add(labels, entries);
     }
     writer.finish().unwrap().bytes
+}
+
+/// How many segments hold a text in any case, and how many their grams would have a query read.
+fn find(needle: &str, batches: &[Batch], segments: &[Vec<u8>]) {
+    let holds = |batch: &&Batch| batch.values().flatten().any(|entry| entry.line.to_lowercase().contains(needle));
+    let may_hold = |bytes: &&Vec<u8>| {
+        let Opened::Footer(footer) = open_tail(bytes, bytes.len() as u64).unwrap() else { panic!() };
+        footer.grams().is_none_or(|section| {
+            let stored = &bytes[section.range.start as usize..section.range.end as usize];
+            footer.decode_grams(stored).unwrap().contains(needle.as_bytes())
+        })
+    };
+    let (held, read) = (batches.iter().filter(holds).count(), segments.iter().filter(may_hold).count());
+    println!("{needle:?}: in {held} segments, read {read} of {}", segments.len());
 }
 
 /// Decodes all lines; gives their bytes.
