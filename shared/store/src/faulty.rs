@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::channel::oneshot;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -56,6 +57,8 @@ pub enum Fault {
     Timeout,
     /// No answer ever: the request stays pending, so that cancelling and deadlines can be tested.
     Hang,
+    /// No answer until the rules are forgotten; then the request takes place. Who has given up by then asks for nothing more.
+    Hold,
     /// The request takes place, its answer is lost.
     LostResponse,
     /// 409: another writer is at work on the key.
@@ -139,6 +142,8 @@ struct State {
     /// By how much the store's clock is ahead, now and when each object was written.
     ahead: Duration,
     written_ahead: HashMap<Path, Duration>,
+    /// Requests that wait for [`Faulty::heal`]; it drops their senders.
+    held: Vec<oneshot::Sender<()>>,
 }
 
 impl Faulty {
@@ -178,6 +183,12 @@ impl Faulty {
         let mut state = self.lock();
         state.rules.clear();
         (state.requests, state.crash) = (0, None);
+        state.held.clear();
+    }
+
+    /// How many requests are held whose askers still wait.
+    pub fn held(&self) -> usize {
+        self.lock().held.iter().filter(|held| !held.is_canceled()).count()
     }
 
     /// How many requests have failed.
@@ -240,6 +251,20 @@ impl Faulty {
         Some(fault)
     }
 
+    /// Waits until the rules are forgotten.
+    async fn hold(&self) {
+        let (sender, healed) = oneshot::channel();
+        {
+            let mut state = self.lock();
+            if state.rules.is_empty() {
+                return;
+            }
+            state.held.push(sender);
+        }
+        // That the sender is gone is the message.
+        let _ = healed.await;
+    }
+
     /// Runs a request, unless a rule meets it.
     async fn run<T>(
         &self,
@@ -250,6 +275,10 @@ impl Faulty {
         match self.fault(operation, location) {
             None | Some(Fault::Truncated(_) | Fault::Overwrites | Fault::Unordered) => request.await,
             Some(Fault::Hang) => pending().await,
+            Some(Fault::Hold) => {
+                self.hold().await;
+                request.await
+            }
             Some(fault @ Fault::LostResponse) => {
                 request.await?;
                 Err(fault.error(location))
@@ -269,6 +298,10 @@ impl Faulty {
         match self.fault(Operation::List, prefix) {
             None => list(),
             Some(Fault::Hang) => pending().into_stream().boxed(),
+            Some(Fault::Hold) => {
+                let (this, listed) = (self.clone(), list());
+                async move { this.hold().await }.map(|()| listed).flatten_stream().boxed()
+            }
             Some(Fault::Unordered) => {
                 let backwards = list().collect::<Vec<_>>().map(|all| futures::stream::iter(all.into_iter().rev()));
                 backwards.flatten_stream().boxed()
@@ -292,7 +325,9 @@ impl Fault {
             Fault::InternalError => generic("status code: 500 Internal Server Error: injected"),
             Fault::Unavailable => generic("status code: 503 Service Unavailable: injected"),
             Fault::Conflict => generic("status code: 409 Conflict: injected"),
-            Fault::Timeout | Fault::LostResponse | Fault::Hang => generic("injected: operation timed out"),
+            Fault::Timeout | Fault::LostResponse | Fault::Hang | Fault::Hold => {
+                generic("injected: operation timed out")
+            }
             Fault::Truncated(_) | Fault::Overwrites | Fault::Unordered => generic("injected: connection closed"),
             Fault::Exists => Error::AlreadyExists { path, source: "injected".into() },
             Fault::Denied => Error::PermissionDenied { path, source: "injected".into() },
@@ -332,7 +367,10 @@ impl ObjectStore for Faulty {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let operation = if options.head { Operation::Head } else { Operation::Get };
         match self.fault(operation, Some(location)) {
-            None => {
+            held @ (None | Some(Fault::Hold)) => {
+                if held.is_some() {
+                    self.hold().await;
+                }
                 let mut result = self.inner.get_opts(location, options).await?;
                 result.meta = self.stamped(result.meta);
                 Ok(result)
@@ -366,14 +404,18 @@ impl ObjectStore for Faulty {
         let this = self.clone();
         let checked = locations.and_then(move |location| {
             let fault = this.fault(Operation::Delete, Some(&location));
-            let inner = Arc::clone(&this.inner);
+            let this = this.clone();
             async move {
                 match fault {
                     None => Ok(location),
                     Some(Fault::Hang) => pending().await,
                     Some(fault @ Fault::LostResponse) => {
-                        inner.delete(&location).await?;
+                        this.inner.delete(&location).await?;
                         Err(fault.error(Some(&location)))
+                    }
+                    Some(Fault::Hold) => {
+                        this.hold().await;
+                        Ok(location)
                     }
                     Some(fault) => Err(fault.error(Some(&location))),
                 }

@@ -23,6 +23,9 @@ QUESTIONS = [
     ("json-group", "metric", 'sum by (status) (count_over_time({service_name="web-server"} | json | __error__="" [5m]))'),
     ("logfmt-quantile", "metric", 'quantile_over_time(0.95, {service_name="loki"} | logfmt | unwrap duration(duration) | __error__="" [5m]) by (cluster)'),
     ("bytes-rate", "metric", 'sum(bytes_rate({cluster=~".+"}[5m]))'),
+    ("index-stats", "stats", '{cluster=~".+"}'),
+    ("index-volume", "volume", '{cluster=~".+"}'),
+    ("index-volume-range", "volume_range", '{cluster=~".+"}'),
 ]
 
 
@@ -91,9 +94,11 @@ class Server:
 def ask(server, kind, query):
     params = dict(query=query, start=f"{DAY_START}000000000", end=f"{DAY_END}000000000")
     params |= dict(limit="100", direction="backward") if kind == "log" else dict(step="300")
+    path = "/loki/api/v1/query_range" if kind in ("log", "metric") else f"/loki/api/v1/index/{kind}"
     began = time.perf_counter()
-    body = server.get("/loki/api/v1/query_range", params)
-    return (time.perf_counter() - began) * 1000, json.loads(body)["data"]["result"]
+    body = server.get(path, params)
+    took_ms, answer = (time.perf_counter() - began) * 1000, json.loads(body)
+    return took_ms, [{"values": [answer]}] if kind == "stats" else answer["data"]["result"]
 
 
 def existing_trace_id(server):
@@ -145,15 +150,15 @@ def report(a, server, folder):
     print(f"ingest: {count} pushes, {a.raw_mb} MB raw in {raw / 1e6:.1f} MB of push bodies, {cpu:.2f} CPU s, {wall:.2f} s wall: {a.raw_mb / cpu:.0f} MB/s raw a core")
     print(f"stored: {stored / 1e6:.2f} MB, {stored / 1e4 / a.raw_mb:.1f} % of raw; memory: {idle_mb:.0f} MB idle, {server.peak_mb():.0f} MB at peak of ingest")
     trace_id = existing_trace_id(server)
-    print(f"\n{'question':16} {'first ms':>9} {'median ms':>9} {'best ms':>9} {'read kB':>9} {'requests':>8} {'rows':>6}")
+    print(f"\n{'question':18} {'first ms':>9} {'median ms':>9} {'best ms':>9} {'read kB':>9} {'requests':>8} {'rows':>6}")
     for name, kind, query in QUESTIONS:
         query = query.replace("TRACE_ID", trace_id)
         before = server.store_counters()
         first, result = ask(server, kind, query)
         after = server.store_counters()
         times = [ask(server, kind, query)[0] for _ in range(a.runs)]
-        rows = sum(len(r["values"]) for r in result)
-        print(f"{name:16} {first:9.1f} {statistics.median(times):9.1f} {min(times):9.1f} {(after[1] - before[1]) / 1e3:9.0f} {after[0] - before[0]:8.0f} {rows:6}")
+        rows = sum(len(r.get("values", [r])) for r in result)
+        print(f"{name:18} {first:9.1f} {statistics.median(times):9.1f} {min(times):9.1f} {(after[1] - before[1]) / 1e3:9.0f} {after[0] - before[0]:8.0f} {rows:6}")
     print(f"memory: {server.peak_mb():.0f} MB at peak of all")
 
 

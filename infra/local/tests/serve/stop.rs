@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
 use crate::support::Server;
 
 /// Pushes wait this long for others, so that the signal finds some waiting.
@@ -47,4 +53,84 @@ async fn received_lines(server: &Server) -> usize {
     let text = request.send().await.expect("an answer").text().await.expect("text");
     let line = text.lines().find(|line| line.starts_with("loki_distributor_lines_received_total"));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+/// What ends within a grace ends much sooner than this, whatever else the machine does.
+const END_MAX: Duration = Duration::from_secs(120);
+/// Lines of an answer that does not fit in the buffers between a server and a client who does not read.
+const LARGE_LINES: usize = 128;
+const LARGE_LINE_BYTES: usize = 200_000;
+
+type Tail = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A server with an open tail, and the connection of a query whose answer has begun and cannot end before it is read.
+async fn busy(folder: &std::path::Path, grace: &str) -> (Server, Tail, TcpStream) {
+    let config = format!(
+        "auth_enabled: false
+server: {{graceful_shutdown_timeout: {grace}}}
+limits_config: {{reject_old_samples: false, ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, per_stream_rate_limit: 1GB, per_stream_rate_limit_burst: 1GB}}
+"
+    );
+    let server = Server::start(folder, &config).await;
+    let line = "x".repeat(LARGE_LINE_BYTES);
+    let values: Vec<_> = (0..LARGE_LINES).map(|i| [(START_NS + i as i64).to_string(), line.clone()]).collect();
+    let body = serde_json::json!({ "streams": [{ "stream": { "job": "large" }, "values": values }] }).to_string();
+    let push =
+        server.client.post(format!("{}/loki/api/v1/push", server.url)).header("Content-Type", "application/json");
+    assert_eq!(push.body(body).send().await.expect("an answer").status(), 204);
+
+    let ws = server.url.replacen("http", "ws", 1);
+    let tail = format!("{ws}/loki/api/v1/tail?query=%7Bjob%3D%22small%22%7D");
+    let (mut tail, _) = tokio_tungstenite::connect_async(tail).await.expect("a tail");
+    assert!(matches!(tail.next().await, Some(Ok(Message::Ping(_)))), "it is live once it pings");
+
+    let address = server.url.strip_prefix("http://").expect("a URL");
+    let mut query = TcpStream::connect(address).await.expect("connects");
+    let path = format!(
+        "/loki/api/v1/query_range?query=%7Bjob%3D%22large%22%7D&limit=5000&start={START_NS}&end={}",
+        START_NS + 1_000_000_000
+    );
+    let request = format!("GET {path} HTTP/1.1\r\nHost: logbarn\r\nConnection: close\r\n\r\n");
+    query.write_all(request.as_bytes()).await.expect("sent");
+    let mut first = [0; 15];
+    query.read_exact(&mut first).await.expect("an answer begins");
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+    (server, tail, query)
+}
+
+/// Reads a tail up to its end: nothing but pings come.
+async fn until_the_end(tail: &mut Tail) {
+    while let Some(Ok(message)) = tail.next().await {
+        assert!(matches!(message, Message::Ping(_) | Message::Close(_)), "{message:?}");
+    }
+}
+
+/// The query's client never reads: the server waits for it as long as its grace, and ends well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_ends_within_the_grace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, mut tail, query) = busy(folder.path(), "1s").await;
+    let ended = tokio::task::spawn_blocking(move || server.terminate());
+    let status = tokio::time::timeout(END_MAX, ended).await.expect("it ends within its grace").expect("it ends");
+    assert!(status.success(), "{status}");
+    until_the_end(&mut tail).await;
+    drop(query);
+}
+
+/// The query's client reads on: it gets the whole answer, and the server ends without waiting for the rest of an hour's grace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_lets_a_query_come_to_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, mut tail, mut query) = busy(folder.path(), "1h").await;
+    let ended = tokio::task::spawn_blocking(move || server.terminate());
+    // The tail ends once the server stops; the answer has not been read by then.
+    tokio::time::timeout(END_MAX, until_the_end(&mut tail)).await.expect("the tail ends");
+    let mut rest = Vec::new();
+    tokio::time::timeout(END_MAX, query.read_to_end(&mut rest))
+        .await
+        .expect("the answer ends")
+        .expect("a whole answer");
+    assert!(rest.len() > LARGE_LINES * LARGE_LINE_BYTES, "{} bytes", rest.len());
+    let status = tokio::time::timeout(END_MAX, ended).await.expect("it ends").expect("it ends");
+    assert!(status.success(), "{status}");
 }

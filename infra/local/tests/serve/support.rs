@@ -1,7 +1,7 @@
 //! A real `logbarn serve` for a test: the built binary on a free port, asked over HTTP, killed when the test is over.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,19 +19,33 @@ pub(crate) struct Server {
     pub(crate) client: reqwest::Client,
 }
 
+/// The binary under test.
+pub(crate) fn built_binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_logbarn"))
+}
+
 impl Server {
     /// Starts the binary in a folder (`data`, `logs` and `config.yaml` lie there) and waits until it is ready.
     pub(crate) async fn start(folder: &Path, config: &str) -> Server {
         Self::start_at(folder, config, "http", testkit::http::client()).await
     }
 
+    /// The same with another build of the binary.
+    pub(crate) async fn start_binary(binary: &Path, folder: &Path, config: &str) -> Server {
+        Self::start_as(binary, folder, config, "http", testkit::http::client()).await
+    }
+
     /// The same for a server that is reached by another scheme, and a client that trusts it.
     pub(crate) async fn start_at(folder: &Path, config: &str, scheme: &str, client: reqwest::Client) -> Server {
+        Self::start_as(&built_binary(), folder, config, scheme, client).await
+    }
+
+    async fn start_as(binary: &Path, folder: &Path, config: &str, scheme: &str, client: reqwest::Client) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
         let listen = format!("127.0.0.1:{port}");
         let config_path = folder.join("config.yaml");
         std::fs::write(&config_path, config).expect("the config can be written");
-        let child = Command::new(env!("CARGO_BIN_EXE_logbarn"))
+        let child = Command::new(binary)
             .args(["serve", "--listen", &listen, "--config"])
             .arg(&config_path)
             .arg("--store")
@@ -62,9 +76,14 @@ impl Server {
         self.child.wait().expect("the process ends");
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM; gives the exit status.
     pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
         self.child.wait().expect("the process ends")
     }
