@@ -93,7 +93,7 @@ async fn nothing_is_wrong_and_memory_is_bound() {
     println!("entries told to tails {}", told.iter().map(|told| told.entries).sum::<u64>());
     println!("entries dropped and reported {}", told.iter().map(|told| told.dropped).sum::<u64>());
     println!("wrong {}", wrong.len());
-    bound.print(peak);
+    println!("{}", bound.beside(peak));
     assert!(wrong.is_empty(), "{:#?}", wrong.iter().take(20).collect::<Vec<_>>());
     assert!(told.iter().all(|told| told.entries > 0), "a tail was told nothing");
     assert!(answered.iter().all(|asked| asked.answered > 0), "a client was never answered");

@@ -1,7 +1,5 @@
 //! How much memory the server may take under the limits that it was given, and how much it took.
 
-use std::fmt::Write as _;
-
 use crate::Load;
 
 const MB: u64 = 1 << 20;
@@ -11,7 +9,7 @@ const COMMIT_QUEUE_MB_MAX: u64 = 16;
 /// Of one tail: its socket's buffers, its pipeline and what it remembers of what it told.
 const TAIL_KB_MAX: u64 = 256;
 /// Code, runtime and threads, beyond what the server took when it had started.
-const PROCESS_MB_MAX: u64 = 64;
+const PROCESS_MB_MAX: u64 = 32;
 
 /// The limits, and no others that these questions meet.
 pub(crate) fn config() -> String {
@@ -53,16 +51,13 @@ impl Bound {
         peak_bytes.is_none_or(|peak| peak <= self.bytes())
     }
 
-    pub(crate) fn print(&self, peak_bytes: Option<u64>) {
+    /// The peak beside the bound and its parts.
+    pub(crate) fn beside(&self, peak_bytes: Option<u64>) -> String {
         let Some(peak) = peak_bytes else {
-            println!("peak memory cannot be measured here: there is no /proc");
-            return;
+            return "peak memory cannot be measured here: there is no /proc".to_owned();
         };
-        let mut parts = String::new();
-        for (name, bytes) in &self.0 {
-            let _ = write!(parts, "{}{name} {}", if parts.is_empty() { "" } else { " + " }, bytes / MB);
-        }
-        println!("peak memory {} MB, bound {} MB = {parts}", peak / MB, self.bytes() / MB);
+        let parts: Vec<String> = self.0.iter().map(|(name, bytes)| format!("{name} {}", bytes / MB)).collect();
+        format!("peak memory {} MB, bound {} MB = {}", peak / MB, self.bytes() / MB, parts.join(" + "))
     }
 }
 
