@@ -233,10 +233,7 @@ fn the_asker_is_named() {
 async fn a_tail_prints_what_comes() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(folder.path(), CONFIG).await;
-    let now = || {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        i64::try_from(since.as_nanos()).expect("before 2262") - START_NS
-    };
+    let now = || i64::try_from(jiff::Timestamp::now().as_nanosecond()).expect("before 2262") - START_NS;
     push(&server, json!({"app": "tail"}), &[(now(), "before".to_owned())]).await;
     let query = r#"{app="tail"} |= "e""#;
     for how in [&["tail", query][..], &[query, "--tail"]] {
