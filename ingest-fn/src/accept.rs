@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
 use loki_api::config::Limits;
-use loki_api::otlp::label_name;
 use loki_api::push::{PushEntry, PushRequest, PushStream};
 use model::{Day, Labels, NANOS_PER_SECOND, TenantId};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::batch::{Batch, TEXT_BYTES_MAX};
-use crate::level::{DETECTED_LEVEL, detect};
+use crate::level::{OfStream, detect};
+use crate::names::Names;
 use crate::rates::TenantRates;
 use crate::refusal::{Reason, Refusal, Refusals};
 
@@ -60,6 +60,8 @@ pub(crate) struct Accepted {
     left_out: Xxh3,
     any_left_out: bool,
     days: HashSet<Day>,
+    /// The day of the last entry taken: mostly the next one's, too.
+    last_day: Option<Day>,
 }
 
 impl Accepted {
@@ -115,8 +117,9 @@ impl Judge<'_> {
         let mut accepted = Accepted { batch: Batch::with_capacity(body_bytes), ..Accepted::default() };
         let (mut lines, mut bytes) = (0, 0);
         let mut stream_bytes = Vec::with_capacity(request.streams.len());
+        let mut names = Names::default();
         for (index, stream) in request.streams.iter().enumerate() {
-            let (stream_lines, size) = self.judge_stream(index, stream, &mut accepted);
+            let (stream_lines, size) = self.judge_stream(index, stream, &mut names, &mut accepted);
             (lines, bytes) = (lines + stream_lines, bytes + size);
             stream_bytes.push(size);
         }
@@ -139,10 +142,13 @@ impl Judge<'_> {
     }
 
     /// Judges one stream; gives the lines and bytes that it adds to the batch.
-    fn judge_stream(&self, index: usize, stream: &PushStream<'_>, accepted: &mut Accepted) -> (u64, u64) {
-        let size = |entry: &PushEntry<'_>| (entry.line.len() + metadata_bytes(stream, entry)) as u64;
-        let sent = stream_bytes(stream);
-        accepted.bytes_received += sent;
+    fn judge_stream<'r>(
+        &self,
+        index: usize,
+        stream: &'r PushStream<'_>,
+        names: &mut Names<'r>,
+        accepted: &mut Accepted,
+    ) -> (u64, u64) {
         accepted.lines_received += stream.entries.len() as u64;
         if stream.entries.is_empty() {
             accepted.batch.start_stream(stream.labels.clone(), 0);
@@ -151,15 +157,21 @@ impl Judge<'_> {
         let labels = self.with_service(&stream.labels);
         accepted.batch.start_stream(labels.clone(), stream.entries.len());
         if let Err(refusal) = self.check_labels(stream, &labels) {
+            let sent = stream_bytes(stream);
+            accepted.bytes_received += sent;
             accepted.leave_out(index, WHOLE, refusal, stream.entries.len() as u64, sent);
             return (0, 0);
         }
         let (mut lines, mut bytes) = (0, 0);
         let mut before: Option<(i64, &str)> = None;
-        let mut metadata = Vec::new();
+        let levels = self.limits.discover_log_levels && self.limits.allow_structured_metadata;
+        let level_of_stream = if levels { OfStream::new(&labels, self.limits) } else { OfStream::Label };
         for (place, entry) in stream.entries.iter().enumerate() {
+            let metadata_bytes = metadata_bytes(stream, entry);
+            let size = (entry.line.len() + metadata_bytes) as u64;
+            accepted.bytes_received += size;
             let mut timestamp_ns = entry.timestamp_ns.unwrap_or_else(|| self.next_now(accepted));
-            let taken = self.check_entry(stream, entry, timestamp_ns, &labels, accepted).and_then(|line| {
+            let taken = self.check_entry(entry, metadata_bytes, timestamp_ns, &labels, accepted).and_then(|line| {
                 if let Some((last_ns, last)) = before
                     && self.limits.increment_duplicate_timestamp
                     && last_ns == timestamp_ns
@@ -167,17 +179,19 @@ impl Judge<'_> {
                 {
                     timestamp_ns += 1;
                 }
-                self.enrich(stream, entry, &labels, &mut metadata);
+                let sent = stream.metadata_of(entry);
+                names.know(sent, !matches!(level_of_stream, OfStream::Label), self.limits);
+                let level = detect(level_of_stream, names.telling(), sent, &entry.line, self.limits);
                 let full = |_| Refusal::push_too_large(TEXT_BYTES_MAX);
-                accepted.batch.push(timestamp_ns, &line, &metadata).map_err(full)
+                accepted.batch.push(timestamp_ns, &line, names.number(), names.pairs(sent, level)).map_err(full)
             });
             match taken {
                 Ok(()) => {
-                    (lines, bytes) = (lines + 1, bytes + size(entry));
+                    (lines, bytes) = (lines + 1, bytes + size);
                     before = Some((timestamp_ns, &entry.line));
                 }
                 Err(refusal) => {
-                    accepted.leave_out(index, place, refusal, 1, size(entry));
+                    accepted.leave_out(index, place, refusal, 1, size);
                 }
             }
         }
@@ -240,8 +254,8 @@ impl Judge<'_> {
     /// Checks one entry; gives its line, cut if it has to be.
     fn check_entry<'e>(
         &self,
-        stream: &PushStream<'_>,
         entry: &'e PushEntry<'_>,
+        metadata_bytes: usize,
         timestamp_ns: i64,
         labels: &Labels,
         accepted: &mut Accepted,
@@ -259,17 +273,17 @@ impl Judge<'_> {
             return Err(Refusal::too_new(labels, timestamp_ns));
         }
         let line = self.fit_line(&entry.line, labels)?;
-        let metadata = stream.metadata_of(entry);
-        if !metadata.is_empty() {
-            self.check_metadata(metadata.len(), metadata_bytes(stream, entry), labels)?;
+        if !entry.metadata.is_empty() {
+            self.check_metadata(entry.metadata.len(), metadata_bytes, labels)?;
         }
         let day = Day::of(timestamp_ns);
-        if !accepted.days.contains(&day) {
+        if accepted.last_day != Some(day) && !accepted.days.contains(&day) {
             if accepted.days.len() >= DAYS_MAX {
                 return Err(Refusal::too_many_days(DAYS_MAX));
             }
             accepted.days.insert(day);
         }
+        accepted.last_day = Some(day);
         Ok(line)
     }
 
@@ -307,32 +321,6 @@ impl Judge<'_> {
             return Err(Refusal::metadata_too_many(labels, pairs, pairs_max));
         }
         Ok(())
-    }
-
-    /// The entry's metadata as stored: names that queries can use, sorted, one value a name, with the level.
-    fn enrich<'e>(
-        &self,
-        stream: &'e PushStream<'_>,
-        entry: &'e PushEntry<'_>,
-        labels: &'e Labels,
-        metadata: &mut Vec<(Cow<'e, str>, Cow<'e, str>)>,
-    ) where
-        Self: 'e,
-    {
-        let limits: &'e Limits = self.limits;
-        let sent = stream.metadata_of(entry);
-        metadata.clear();
-        metadata.extend(sent.iter().map(|(name, value)| (label_name(name), Cow::Borrowed(&**value))));
-        if limits.discover_log_levels && limits.allow_structured_metadata {
-            let level = detect(labels, sent, &entry.line, limits);
-            metadata.extend(level.map(|level| (Cow::Borrowed(DETECTED_LEVEL), level)));
-        }
-        metadata.retain(|(name, _)| !name.is_empty());
-        // Stable, so that of equal names the one sent last stays.
-        metadata.sort_by(|a, b| a.0.cmp(&b.0));
-        metadata.reverse();
-        metadata.dedup_by(|earlier, kept| earlier.0 == kept.0);
-        metadata.reverse();
     }
 
     /// Asks each stream's rate; a stream that may not is left out, the others stay.

@@ -3,7 +3,6 @@
 //! In: entries that passed validation, enriched. Out: rows that borrow from the buffer, ready for the segment writer. Four
 //! allocations a batch instead of a dozen an entry: that is what makes a wide entry cheap. Never judges anything.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use model::{Day, EntryRef, EntryVisitor, Labels};
@@ -18,6 +17,8 @@ pub(crate) struct Batch {
     pub(crate) id: u128,
     text: String,
     pairs: Vec<(Span, Span)>,
+    /// The number of the last row's names, and its first pair.
+    last_names: Option<(u64, usize)>,
     streams: Vec<Stream>,
     rows: usize,
 }
@@ -65,24 +66,35 @@ impl Batch {
         self.streams.push(Stream { labels, rows: Vec::with_capacity(rows) });
     }
 
-    /// Adds a row to the stream started last; `metadata` is sorted, one value a name.
-    pub(crate) fn push(
+    /// Adds a row to the stream started last; `metadata` is sorted, one value a name. Rows with the same number of
+    /// `names` have the same names, which are kept once as long as such rows follow one another.
+    pub(crate) fn push<'m>(
         &mut self,
         timestamp_ns: i64,
         line: &str,
-        metadata: &[(Cow<'_, str>, Cow<'_, str>)],
+        names: u64,
+        metadata: impl Iterator<Item = (&'m str, &'m str)>,
     ) -> Result<(), Full> {
-        let metadata_bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if self.text.len() + line.len() + metadata_bytes > TEXT_BYTES_MAX {
+        let (text_len, start) = (self.text.len(), self.pairs.len());
+        if line.len() > TEXT_BYTES_MAX - text_len {
             return Err(Full);
         }
         let line = self.span(line);
-        let start = self.pairs.len() as u32;
-        for (name, value) in metadata {
-            let pair = (self.span(name), self.span(value));
+        let known = self.last_names.filter(|(number, _)| *number == names).map(|(_, first)| first);
+        for (position, (name, value)) in metadata.enumerate() {
+            let known = known.and_then(|first| self.pairs.get(first + position));
+            let room = TEXT_BYTES_MAX - self.text.len();
+            if name.len() + value.len() > room {
+                self.text.truncate(text_len);
+                self.pairs.truncate(start);
+                return Err(Full);
+            }
+            let name = known.map(|(name, _)| *name).unwrap_or_else(|| self.span(name));
+            let pair = (name, self.span(value));
             self.pairs.push(pair);
         }
-        let metadata = start..self.pairs.len() as u32;
+        self.last_names = Some((names, start));
+        let metadata = start as u32..self.pairs.len() as u32;
         if let Some(stream) = self.streams.last_mut() {
             stream.rows.push(Row { timestamp_ns, line, metadata });
             self.rows += 1;
@@ -113,10 +125,17 @@ impl Batch {
         labels + self.text.capacity() + self.pairs.capacity() * size_of::<(Span, Span)>() + self.rows * size_of::<Row>()
     }
 
-    /// Every row, with its stream's labels.
-    pub(crate) fn row_ids(&self) -> impl Iterator<Item = (&Labels, RowId)> {
-        (0_u32..).zip(&self.streams).flat_map(|(stream, s)| {
-            (0_u32..).zip(&s.rows).map(move |(row, r)| (&s.labels, RowId { timestamp_ns: r.timestamp_ns, stream, row }))
+    /// Neighbouring rows of one stream and day: what a segment is made of is found once a run, not once a row.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (&Labels, Day, impl Iterator<Item = RowId>)> {
+        let day = |row: &Row| Day::of(row.timestamp_ns);
+        (0_u32..).zip(&self.streams).flat_map(move |(stream, Stream { labels, rows })| {
+            let mut end = 0;
+            rows.chunk_by(move |a, b| day(a) == day(b)).map(move |run| {
+                let start = end;
+                end += run.len() as u32;
+                let id = move |(row, r): (u32, &Row)| RowId { timestamp_ns: r.timestamp_ns, stream, row };
+                (labels, day(&run[0]), (start..).zip(run).map(id))
+            })
         })
     }
 

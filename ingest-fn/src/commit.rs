@@ -300,8 +300,8 @@ fn pack(batches: &[Batch]) -> Result<Vec<(FreshKey, Bytes)>, CommitError> {
     let batch_id = group_id(batches);
     let mut days: BTreeMap<Day, Streams<'_>> = BTreeMap::new();
     for batch in batches {
-        for (labels, row) in batch.row_ids() {
-            days.entry(Day::of(row.timestamp_ns)).or_default().entry(labels).or_default().push((batch, row));
+        for (labels, day, rows) in batch.runs() {
+            days.entry(day).or_default().entry(labels).or_default().extend(rows.map(|row| (batch, row)));
         }
     }
     let mut segments = Vec::with_capacity(days.len());

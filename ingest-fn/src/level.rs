@@ -49,28 +49,66 @@ const LEFT: &[u8] = b" \t\n[({\"'=,|";
 /// What may stand behind one; the end of the line may, too.
 const RIGHT: &[u8] = b" \t\n[({\"'=,|])}:!";
 
-/// The level of an entry. `metadata` has its names as sent; `None` if a stream label says it already.
+/// What the labels say of the level of all entries of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OfStream<'a> {
+    /// It is a label: entries need none of their own.
+    Label,
+    /// A word for it.
+    Told(&'a str),
+    /// Nothing.
+    Silent,
+}
+
+impl<'a> OfStream<'a> {
+    pub(crate) fn new(labels: &'a Labels, limits: &Limits) -> Self {
+        if labels.contains(DETECTED_LEVEL) {
+            return OfStream::Label;
+        }
+        limits.log_level_fields.iter().find_map(|field| labels.get(field)).map_or(OfStream::Silent, OfStream::Told)
+    }
+}
+
+/// Which of an entry's pairs may tell the level: a function of their names, as sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Telling {
+    detected: Option<usize>,
+    field: Option<usize>,
+    severity: Option<usize>,
+}
+
+impl Telling {
+    pub(crate) fn new(names: &[&str], limits: &Limits) -> Self {
+        let place = |wanted: &str| names.iter().position(|name| *name == wanted);
+        Telling {
+            detected: place(DETECTED_LEVEL),
+            field: limits.log_level_fields.iter().find_map(|field| place(field)),
+            severity: place("severity_number"),
+        }
+    }
+}
+
+/// The level of an entry; `None` if a stream label says it already.
 pub(crate) fn detect<'a>(
-    labels: &'a Labels,
+    stream: OfStream<'a>,
+    telling: Telling,
     metadata: &'a [(Cow<'_, str>, Cow<'_, str>)],
-    line: &'a str,
-    limits: &'a Limits,
-) -> Option<Cow<'a, str>> {
-    if labels.contains(DETECTED_LEVEL) {
-        return None;
+    line: &str,
+    limits: &Limits,
+) -> Option<&'a str> {
+    let pair = |place: Option<usize>| place.and_then(|place| metadata.get(place)).map(|(_, value)| &**value);
+    let of_labels = match stream {
+        OfStream::Label => return None,
+        OfStream::Told(told) => Some(told),
+        OfStream::Silent => None,
+    };
+    if let Some(told) = pair(telling.detected).or(of_labels).or_else(|| pair(telling.field)) {
+        return Some(known(told).unwrap_or(told));
     }
-    let in_metadata = |wanted: &str| metadata.iter().find(|(name, _)| name == wanted).map(|(_, value)| &**value);
-    let fields = &limits.log_level_fields;
-    let told = in_metadata(DETECTED_LEVEL)
-        .or_else(|| fields.iter().find_map(|field| labels.get(field)))
-        .or_else(|| fields.iter().find_map(|field| in_metadata(field)));
-    if let Some(told) = told {
-        return Some(Cow::Borrowed(known(told).unwrap_or(told)));
+    if let Some(number) = pair(telling.severity) {
+        return Some(severity(number));
     }
-    if let Some(number) = in_metadata("severity_number") {
-        return Some(Cow::Borrowed(severity(number)));
-    }
-    Some(Cow::Borrowed(in_line(line, fields, limits.log_level_from_json_max_depth)))
+    Some(in_line(line, &limits.log_level_fields, limits.log_level_from_json_max_depth))
 }
 
 /// The short form of a known level, in any case.
@@ -245,9 +283,8 @@ impl<'a> Json<'a, '_> {
 mod tests {
     use super::*;
 
-    fn level(line: &str) -> String {
-        let limits = Limits::default();
-        detect(&Labels::default(), &[], line, &limits).expect("no label").into_owned()
+    fn level(line: &str) -> &'static str {
+        detect(OfStream::Silent, Telling::default(), &[], line, &Limits::default()).expect("no label")
     }
 
     #[test]
@@ -299,7 +336,9 @@ mod tests {
             let labels: Labels = labels.iter().copied().collect();
             let metadata: Vec<(Cow<'_, str>, Cow<'_, str>)> =
                 metadata.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-            assert_eq!(detect(&labels, &metadata, "an error", &limits).as_deref(), want);
+            let names: Vec<&str> = metadata.iter().map(|(name, _)| &**name).collect();
+            let (stream, telling) = (OfStream::new(&labels, &limits), Telling::new(&names, &limits));
+            assert_eq!(detect(stream, telling, &metadata, "an error", &limits), want);
         };
         check(&[("level", "INFO")], &[], Some("info"));
         check(&[("level", "verbose")], &[("level", "warn")], Some("verbose"));

@@ -2,7 +2,7 @@
 //!
 //! In: HTTP requests in the formats of Loki, OpenTelemetry, Elasticsearch and VictoriaLogs, and events of AWS services. Out: one
 //! object for each (tenant, day) of a group of pushes, and an answer once it is stored. The modules follow a push: config, push
-//! (documents), body (lz4), accept (level, rates, refusal), batch, commit, live; events and function for AWS; error, metrics.
+//! (documents), body (lz4), accept (names, level, rates, refusal), batch, commit, live; events and function for AWS; error, metrics.
 
 pub mod config;
 
@@ -14,6 +14,7 @@ mod lz4;
 
 mod accept;
 mod level;
+mod names;
 mod rates;
 mod refusal;
 

@@ -108,6 +108,11 @@ impl Budget {
         self.0 = self.0.checked_sub(1).ok_or(DecodeError::TooMany)?;
         Ok(())
     }
+
+    /// What was taken is to be read again.
+    pub(crate) fn put_back(&mut self, items: usize) {
+        self.0 += items;
+    }
 }
 
 /// Text of bytes that should be UTF-8, borrowed if they are.

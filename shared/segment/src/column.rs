@@ -178,8 +178,7 @@ pub fn decode_timestamps(column: &ColumnMeta, stored: &[u8]) -> Result<Vec<i64>,
 
 /// Appends the lengths of all lines.
 pub(crate) fn encode_lengths(lengths: &[u32], out: &mut Vec<u8>) -> u8 {
-    let lengths: Vec<u64> = lengths.iter().map(|length| u64::from(*length)).collect();
-    integers::encode(&lengths, out);
+    integers::encode(lengths, out);
     LENGTHS_PLAIN
 }
 

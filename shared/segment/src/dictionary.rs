@@ -43,8 +43,7 @@ pub(crate) fn encode(values: &Interner, codes: &[u32], out: &mut Vec<u8>) -> u8 
     if recent {
         integers::encode(&to_recency(codes), out);
     } else {
-        let codes: Vec<u64> = codes.iter().map(|code| u64::from(*code)).collect();
-        integers::encode(&codes, out);
+        integers::encode(codes, out);
     }
     match (hex_length(values), recent) {
         (Some(length), recent) => {
@@ -55,14 +54,14 @@ pub(crate) fn encode(values: &Interner, codes: &[u32], out: &mut Vec<u8>) -> u8 
         (None, recent) => {
             let lengths: Vec<u64> = values.iter().map(|value| value.len() as u64).collect();
             integers::encode(&lengths, out);
-            values.iter().for_each(|value| out.extend_from_slice(value.as_bytes()));
+            out.extend_from_slice(values.text().as_bytes());
             if recent { TEXT_RECENT } else { TEXT }
         }
     }
 }
 
 /// 0 absent, 1 the next value not seen before, 2 the newest one again, 3 the one before it, ….
-fn to_recency(codes: &[u32]) -> Vec<u64> {
+fn to_recency(codes: &[u32]) -> Vec<u32> {
     let mut newest = 0;
     let mut recency = |code: u32| match code {
         0 => 0,
@@ -70,7 +69,7 @@ fn to_recency(codes: &[u32]) -> Vec<u64> {
             newest = code;
             1
         }
-        code => u64::from(newest - code) + 2,
+        code => newest - code + 2,
     };
     codes.iter().map(|code| recency(*code)).collect()
 }

@@ -12,21 +12,21 @@ use crate::Error;
 use crate::wire::Cursor;
 
 /// Appends the list. How many numbers there are is not stored.
-pub(crate) fn encode(values: &[u64], out: &mut Vec<u8>) {
-    let bits = width(values.iter().fold(0, |all, value| all | value));
+pub(crate) fn encode<T: Copy + Into<u64>>(values: &[T], out: &mut Vec<u8>) {
+    let bits = width(values.iter().fold(0, |all, value| all | (*value).into()));
     out.push(bits);
     match bits {
         0 => {}
         1 | 2 | 4 => {
-            let pack = |chunk: &[u64]| {
-                let byte = chunk.iter().rev().fold(0u64, |byte, value| (byte << bits) | value);
+            let pack = |chunk: &[T]| {
+                let byte = chunk.iter().rev().fold(0u64, |byte, value| (byte << bits) | (*value).into());
                 (byte & 0xff) as u8
             };
             out.extend(values.chunks(usize::from(8 / bits)).map(pack));
         }
         _ => {
             for plane in 0..bits / 8 {
-                out.extend(values.iter().map(|value| ((value >> (8 * plane)) & 0xff) as u8));
+                out.extend(values.iter().map(|value| (((*value).into() >> (8 * plane)) & 0xff) as u8));
             }
         }
     }

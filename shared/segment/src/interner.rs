@@ -67,6 +67,11 @@ impl Interner {
         self.ends.len()
     }
 
+    /// All strings, one behind the other.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The bytes of all strings together.
     pub(crate) fn byte_len(&self) -> usize {
         self.text.len()

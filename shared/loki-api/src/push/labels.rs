@@ -3,6 +3,8 @@
 //! In: text in Prometheus' selector form, equalities only. Out: pairs sorted by name, or an error with its column in
 //! Prometheus' words, since that is what clients are used to read.
 
+use std::borrow::Cow;
+
 use model::Labels;
 
 /// Why a label string was refused: line, column and cause, as Prometheus' parser tells them.
@@ -32,7 +34,7 @@ pub(super) fn is_label_name(name: &str) -> bool {
 /// Parses `{a="b", c='d'}`.
 pub fn parse_labels(text: &str) -> Result<ParsedLabels, LabelsError> {
     let mut cursor = Cursor { text, at: 0 };
-    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut pairs: Vec<(&str, Cow<'_, str>)> = Vec::new();
     cursor.skip_spaces();
     if !cursor.eat('{') {
         return Err(cursor.unexpected("", r#"expected "{""#));
@@ -49,7 +51,7 @@ pub fn parse_labels(text: &str) -> Result<ParsedLabels, LabelsError> {
         }
         cursor.skip_spaces();
         let value = cursor.value()?;
-        pairs.push((name.to_owned(), value));
+        pairs.push((name, value));
         cursor.skip_spaces();
         if !cursor.eat(',') && cursor.peek() != Some('}') {
             return Err(cursor.unexpected(" in label matching", r#"expected "," or "}""#));
@@ -59,8 +61,8 @@ pub fn parse_labels(text: &str) -> Result<ParsedLabels, LabelsError> {
     if let Some(c) = cursor.peek() {
         return Err(cursor.error(format!("unexpected character: {}", go_rune(c))));
     }
-    pairs.sort_by(|a, b| a.0.cmp(&b.0));
-    let duplicate = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0.as_str().into());
+    pairs.sort_by_key(|(name, _)| *name);
+    let duplicate = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0.into());
     Ok(ParsedLabels { labels: pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect(), duplicate })
 }
 
@@ -105,13 +107,20 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string in any of Go's quotes.
-    fn value(&mut self) -> Result<String, LabelsError> {
+    fn value(&mut self) -> Result<Cow<'a, str>, LabelsError> {
         let quote = match self.peek() {
             Some(quote @ ('"' | '\'' | '`')) => quote,
             _ => return Err(self.unexpected(" in label matching", "expected string")),
         };
         let start = self.at;
         self.at += 1;
+        // Nearly all values end before anything that needs a closer look.
+        if let Some((value, _)) = self.rest().split_once([quote, '\\', '\n'])
+            && self.text.as_bytes().get(self.at + value.len()) == Some(&(quote as u8))
+        {
+            self.at += value.len() + 1;
+            return Ok(Cow::Borrowed(value));
+        }
         let mut value = Vec::new();
         loop {
             let Some(c) = self.peek() else {
@@ -119,7 +128,7 @@ impl<'a> Cursor<'a> {
             };
             self.at += c.len_utf8();
             match c {
-                c if c == quote => return Ok(String::from_utf8_lossy(&value).into_owned()),
+                c if c == quote => return Ok(Cow::Owned(String::from_utf8_lossy(&value).into_owned())),
                 '\\' if quote != '`' => self.escape(quote, &mut value)?,
                 '\n' if quote != '`' => {
                     return Err(LabelsError { column: start + 1, why: "unterminated quoted string".to_owned() });

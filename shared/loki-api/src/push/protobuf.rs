@@ -17,6 +17,10 @@ use super::{Budget, DecodeError, PushEntry, PushRequest, PushStream, text};
 /// Nanoseconds in a second.
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
+/// For how many bytes of a stream's body room for an entry and for a metadata pair is made beforehand.
+const ENTRY_BYTES_USUAL: usize = 256;
+const PAIR_BYTES_USUAL: usize = 64;
+
 /// Undoes snappy's block format, refusing what would grow beyond `bytes_max`.
 pub fn unsnap(body: &[u8], bytes_max: u64) -> Result<Vec<u8>, DecodeError> {
     let size = snap::raw::decompress_len(body).map_err(|_| DecodeError::Snappy)? as u64;
@@ -41,7 +45,11 @@ pub fn decode_protobuf(body: &[u8]) -> Result<PushRequest<'_>, DecodeError> {
 }
 
 fn stream<'a>(body: &'a [u8], budget: &mut Budget) -> Result<PushStream<'a>, DecodeError> {
-    let mut stream = PushStream::default();
+    let mut stream = PushStream {
+        entries: Vec::with_capacity(body.len() / ENTRY_BYTES_USUAL),
+        metadata: Vec::with_capacity(body.len() / PAIR_BYTES_USUAL),
+        ..PushStream::default()
+    };
     let mut label_text = Cow::Borrowed("");
     fields(body, |number, field| {
         match number {
@@ -67,20 +75,64 @@ fn entry<'a>(
 ) -> Result<PushEntry<'a>, DecodeError> {
     let start = metadata.len();
     let mut entry = PushEntry { timestamp_ns: Some(0), ..PushEntry::default() };
-    fields(body, |number, field| {
-        match number {
-            1 => entry.timestamp_ns = Some(timestamp(field.bytes()?)?),
-            2 => entry.line = text(field.bytes()?),
-            3 => {
+    let (mut rest, mut tried) = (body, false);
+    while !rest.is_empty() {
+        // Tried once an entry, or a long one would be read again and again.
+        if rest.first() == Some(&PAIR_KEY) && !std::mem::replace(&mut tried, true) {
+            if plain_pairs(rest, metadata, budget)? {
+                break;
+            }
+            metadata.truncate(start);
+        }
+        match next_field(&mut rest)? {
+            (1, field) => entry.timestamp_ns = Some(timestamp(field.bytes()?)?),
+            (2, field) => entry.line = text(field.bytes()?),
+            (3, field) => {
                 budget.take()?;
                 metadata.push(pair(field.bytes()?)?);
             }
             _ => {}
         }
-        Ok(())
-    })?;
+    }
     entry.metadata = start..metadata.len();
     Ok(entry)
+}
+/// The keys of a pair in an entry, and of its name and value.
+const PAIR_KEY: u8 = 3 << 3 | 2;
+const NAME_KEY: u8 = 1 << 3 | 2;
+const VALUE_KEY: u8 = 2 << 3 | 2;
+
+/// Reads the rest of an entry as pairs that are short, whole and in order, as nearly all are. Then every byte between the
+/// texts is ASCII, so that they are checked all at once. `false`: they have to be read one by one.
+fn plain_pairs<'a>(
+    body: &'a [u8],
+    metadata: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    budget: &mut Budget,
+) -> Result<bool, DecodeError> {
+    let Ok(mut rest) = std::str::from_utf8(body) else { return Ok(false) };
+    let mut pairs = 0;
+    while !rest.is_empty() {
+        let Some((name, value, behind)) = plain_pair(rest) else {
+            budget.put_back(pairs);
+            return Ok(false);
+        };
+        budget.take()?;
+        pairs += 1;
+        metadata.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+        rest = behind;
+    }
+    Ok(true)
+}
+
+/// Name and value of the pair at the head, and what is behind it.
+fn plain_pair(text: &str) -> Option<(&str, &str, &str)> {
+    let &[PAIR_KEY, length, NAME_KEY, name_length, ..] = text.as_bytes() else { return None };
+    let name_end = 4 + usize::from(name_length);
+    let (name, behind) = (text.get(4..name_end)?, text.get(name_end..)?);
+    let &[VALUE_KEY, value_length, ..] = behind.as_bytes() else { return None };
+    let value_end = 2 + usize::from(value_length);
+    let is_whole = usize::from(length) == name_end - 2 + value_end && length < 0x80;
+    is_whole.then_some((name, behind.get(2..value_end)?, behind.get(value_end..)?))
 }
 
 /// Seconds and nanoseconds; beyond what 64 bits of nanoseconds hold, the nearest they do.
@@ -139,26 +191,49 @@ pub(crate) fn fields<'a>(
     mut body: &'a [u8],
     mut each: impl FnMut(u32, Field<'a>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    let refused = |e: prost::DecodeError| DecodeError::Protobuf(e.to_string());
     while !body.is_empty() {
-        let (number, wire_type) = decode_key(&mut body).map_err(refused)?;
-        let field = match wire_type {
-            WireType::Varint => Field::Varint(decode_varint(&mut body).map_err(refused)?),
-            WireType::LengthDelimited => {
-                let length = decode_varint(&mut body).map_err(refused)?;
-                let cut = usize::try_from(length).ok().and_then(|length| body.split_at_checked(length));
-                let (bytes, rest) = cut.ok_or_else(|| DecodeError::Protobuf("unexpected EOF".to_owned()))?;
-                body = rest;
-                Field::Bytes(bytes)
-            }
-            _ => {
-                skip_field(wire_type, number, &mut body, DecodeContext::default()).map_err(refused)?;
-                Field::Other
-            }
-        };
+        let (number, field) = next_field(&mut body)?;
         each(number, field)?;
     }
     Ok(())
+}
+
+/// Takes the field at the head of a message that is not empty.
+#[inline]
+fn next_field<'a>(body: &mut &'a [u8]) -> Result<(u32, Field<'a>), DecodeError> {
+    if let Some((number, bytes, rest)) = short_field(body) {
+        *body = rest;
+        return Ok((number, Field::Bytes(bytes)));
+    }
+    any_field(body)
+}
+
+fn any_field<'a>(body: &mut &'a [u8]) -> Result<(u32, Field<'a>), DecodeError> {
+    let refused = |e: prost::DecodeError| DecodeError::Protobuf(e.to_string());
+    let (number, wire_type) = decode_key(body).map_err(refused)?;
+    let field = match wire_type {
+        WireType::Varint => Field::Varint(decode_varint(body).map_err(refused)?),
+        WireType::LengthDelimited => {
+            let length = decode_varint(body).map_err(refused)?;
+            let cut = usize::try_from(length).ok().and_then(|length| body.split_at_checked(length));
+            let (bytes, rest) = cut.ok_or_else(|| DecodeError::Protobuf("unexpected EOF".to_owned()))?;
+            *body = rest;
+            Field::Bytes(bytes)
+        }
+        _ => {
+            skip_field(wire_type, number, body, DecodeContext::default()).map_err(refused)?;
+            Field::Other
+        }
+    };
+    Ok((number, field))
+}
+
+/// The field at the head of a message, if it is bytes with a number and length of one byte each: most fields of a push are.
+fn short_field(body: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+    let (&[key, length], rest) = body.split_first_chunk::<2>()?;
+    let is_short = key & 0b1000_0111 == WireType::LengthDelimited as u8 && key >= 1 << 3 && length < 0x80;
+    let (bytes, rest) = rest.split_at_checked(usize::from(length)).filter(|_| is_short)?;
+    Some((u32::from(key >> 3), bytes, rest))
 }
 
 /// Encodes streams as a push body, snappy and all.
@@ -227,6 +302,31 @@ mod tests {
         fn any_bytes_are_refused_or_decoded(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode_protobuf(&body);
             let _ = unsnap(&body, BODY_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn pairs_come_in_any_shape() {
+        let check = |pairs: &[u8], want: &[(&str, &str)]| {
+            let mut metadata = Vec::new();
+            let read = entry(pairs, &mut metadata, &mut Budget::new()).expect("decodes");
+            assert_eq!(metadata.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>(), want, "{pairs:?}");
+            assert_eq!(read.metadata, 0..want.len());
+        };
+        check(b"\x1a\x06\x0a\x01a\x12\x01b\x1a\x06\x0a\x01c\x12\x01d", &[("a", "b"), ("c", "d")]);
+        // The second one: value first, no value, a field more, a name twice, something else behind it, not UTF-8.
+        let first = b"\x1a\x06\x0a\x01a\x12\x01b".as_slice();
+        type Case<'a> = (&'a [u8], &'a [(&'a str, &'a str)]);
+        let cases: [Case<'_>; 6] = [
+            (b"\x1a\x06\x12\x01d\x0a\x01c", &[("a", "b"), ("c", "d")]),
+            (b"\x1a\x03\x0a\x01c", &[("a", "b"), ("c", "")]),
+            (b"\x1a\x08\x0a\x01c\x12\x01d\x18\x01", &[("a", "b"), ("c", "d")]),
+            (b"\x1a\x09\x0a\x01c\x12\x01d\x0a\x01e", &[("a", "b"), ("e", "d")]),
+            (b"\x1a\x06\x0a\x01c\x12\x01d\x12\x01x", &[("a", "b"), ("c", "d")]),
+            (b"\x1a\x06\x0a\x01c\x12\x01\xff", &[("a", "b"), ("c", "\u{fffd}")]),
+        ];
+        for (second, want) in cases {
+            check(&[first, second].concat(), want);
         }
     }
 
