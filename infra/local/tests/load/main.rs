@@ -58,7 +58,8 @@ async fn nothing_is_wrong_and_memory_is_bound() {
     let load = load();
     let binary = variable("LOGBARN_LOAD_BINARY").map_or_else(support::built_binary, PathBuf::from);
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Arc::new(Server::start_binary(&binary, folder.path(), &memory::config()).await);
+    let server =
+        Arc::new(Server::start_as(&binary, folder.path(), &memory::config(), "http", testkit::http::client()).await);
     let bound = Bound::of(load, memory::peak_bytes(server.pid()));
     let ledger = Arc::new(Ledger::new(now_ns()));
     let stop = Arc::new(AtomicBool::new(false));

@@ -30,17 +30,19 @@ impl Server {
         Self::start_at(folder, config, "http", testkit::http::client()).await
     }
 
-    /// The same with another build of the binary.
-    pub(crate) async fn start_binary(binary: &Path, folder: &Path, config: &str) -> Server {
-        Self::start_as(binary, folder, config, "http", testkit::http::client()).await
-    }
-
     /// The same for a server that is reached by another scheme, and a client that trusts it.
     pub(crate) async fn start_at(folder: &Path, config: &str, scheme: &str, client: reqwest::Client) -> Server {
         Self::start_as(&built_binary(), folder, config, scheme, client).await
     }
 
-    async fn start_as(binary: &Path, folder: &Path, config: &str, scheme: &str, client: reqwest::Client) -> Server {
+    /// The same with another build of the binary.
+    pub(crate) async fn start_as(
+        binary: &Path,
+        folder: &Path,
+        config: &str,
+        scheme: &str,
+        client: reqwest::Client,
+    ) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
         let listen = format!("127.0.0.1:{port}");
         let config_path = folder.join("config.yaml");
