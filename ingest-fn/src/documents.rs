@@ -87,7 +87,7 @@ async fn index_bulk(State(ingest): State<Ingest>, Path(index): Path<String>, req
 
 async fn answer_bulk(ingest: &Ingest, index: String, request: Request) -> Response {
     let mut told = String::new();
-    let status = ingest.timed("/elasticsearch/_bulk", async {
+    let status = async {
         let (parts, body) = request.into_parts();
         let wire = |headers: &HeaderMap| wire(headers, &parts.uri, "bulk", |names| Format::Bulk(names, index));
         let received = receive(ingest, &parts.headers, body, wire).await?;
@@ -98,7 +98,7 @@ async fn answer_bulk(ingest: &Ingest, index: String, request: Request) -> Respon
             (None, _) => {}
         }
         Ok(StatusCode::OK)
-    });
+    };
     match status.await {
         Ok(status) => (status, told).into_response(),
         Err(error) => error.into_elastic_response(),
@@ -107,14 +107,14 @@ async fn answer_bulk(ingest: &Ingest, index: String, request: Request) -> Respon
 
 /// A document a line. What was refused is told with its line's number; everything else is stored.
 async fn json_lines(State(ingest): State<Ingest>, request: Request) -> Response {
-    let answer = ingest.timed("/insert/jsonline", async {
+    let answer = async {
         let (parts, body) = request.into_parts();
         let wire = |headers: &HeaderMap| wire(headers, &parts.uri, "jsonline", Format::JsonLines);
         match receive(&ingest, &parts.headers, body, wire).await?.refusal {
             Some((status, text)) if status != StatusCode::OK => Err(PushError::Refused(status, text)),
             _ => Ok(StatusCode::OK),
         }
-    });
+    };
     answer.await.map_or_else(PushError::into_response, IntoResponse::into_response)
 }
 

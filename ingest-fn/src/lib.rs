@@ -116,19 +116,6 @@ impl Ingest {
     pub async fn shutdown(&self) {
         self.committer.shutdown().await;
     }
-
-    /// Counts a request and its time.
-    async fn timed(
-        &self,
-        route: &'static str,
-        answer: impl Future<Output = Result<StatusCode, PushError>>,
-    ) -> Result<StatusCode, PushError> {
-        let start = Instant::now();
-        let answer = answer.await;
-        let status = answer.as_ref().map_or_else(PushError::status, |status| *status);
-        self.metrics.count_request(route, status, start.elapsed());
-        answer
-    }
 }
 
 /// The push endpoints alone, for a server that has `/ready` and `/metrics` of its own.
@@ -153,17 +140,6 @@ pub fn push_router(ingest: Ingest) -> Router {
 pub fn router(ingest: Ingest) -> Router {
     let mut registry = Registry::default();
     ingest.register_metrics(&mut registry);
-    let metrics = Router::new().route("/metrics", get(print_metrics)).with_state(Arc::new(registry));
-    let metrics = door::guarded(metrics, &ingest.config);
-    api_router(ingest).merge(metrics).route("/ready", get(async || "ready\n"))
-}
-
-async fn print_metrics(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &registry) {
-        Ok(()) => {
-            (StatusCode::OK, [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-        }
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain; charset=utf-8")], String::new()),
-    }
+    let config = ingest.config.clone();
+    door::complete(api_router(ingest), registry, &config)
 }

@@ -5,14 +5,12 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use model::TenantId;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use crate::refusal::Refusals;
 
@@ -20,9 +18,6 @@ use crate::refusal::Refusals;
 const TENANTS_NAMED_MAX: usize = 1_000;
 /// The name under which the other tenants are counted.
 const OTHER_TENANTS: &str = "_other";
-/// Upper bounds of request durations, seconds.
-const DURATION_BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TenantLabels {
     tenant: String,
@@ -34,13 +29,6 @@ struct DiscardedLabels {
     tenant: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    method: &'static str,
-    route: &'static str,
-    status_code: u16,
-}
-
 /// The counters.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -48,7 +36,6 @@ pub(crate) struct Metrics {
     discarded_bytes: Family<DiscardedLabels, Counter>,
     bytes_received: Family<TenantLabels, Counter>,
     lines_received: Family<TenantLabels, Counter>,
-    requests: Family<RequestLabels, Histogram>,
     named: Arc<Mutex<HashSet<TenantId>>>,
 }
 
@@ -59,7 +46,6 @@ impl Default for Metrics {
             discarded_bytes: Family::default(),
             bytes_received: Family::default(),
             lines_received: Family::default(),
-            requests: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
             named: Arc::default(),
         }
     }
@@ -77,8 +63,6 @@ impl Metrics {
             self.bytes_received.clone(),
         );
         loki.register("distributor_lines_received", "Lines received", self.lines_received.clone());
-        let help = "Time from request to answer";
-        registry.register_with_unit("logbarn_ingest_request_duration", help, Unit::Seconds, self.requests.clone());
     }
 
     /// Counts a push and what was refused of it.
@@ -91,12 +75,6 @@ impl Metrics {
             self.discarded_samples.get_or_create(&labels).inc_by(*lines);
             self.discarded_bytes.get_or_create(&labels).inc_by(*bytes);
         }
-    }
-
-    /// Counts a request.
-    pub(crate) fn count_request(&self, route: &'static str, status: http::StatusCode, elapsed: Duration) {
-        let labels = RequestLabels { method: "POST", route, status_code: status.as_u16() };
-        self.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
     }
 
     /// A tenant's name, as long as there is room for another one.

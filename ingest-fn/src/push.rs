@@ -67,19 +67,19 @@ pub(crate) struct Received {
 
 /// JSON of today, or protobuf.
 pub(crate) async fn push(State(ingest): State<Ingest>, request: Request) -> Response {
-    let answer = ingest.timed("/loki/api/v1/push", handle(&ingest, request, |headers| wire(headers, Format::Json)));
+    let answer = handle(&ingest, request, |headers| wire(headers, Format::Json));
     answer.await.map_or_else(PushError::into_response, IntoResponse::into_response)
 }
 
 /// JSON of the first days, or protobuf.
 pub(crate) async fn legacy_push(State(ingest): State<Ingest>, request: Request) -> Response {
-    let answer = ingest.timed("/api/prom/push", handle(&ingest, request, |headers| wire(headers, Format::LegacyJson)));
+    let answer = handle(&ingest, request, |headers| wire(headers, Format::LegacyJson));
     answer.await.map_or_else(PushError::into_response, IntoResponse::into_response)
 }
 
 /// OpenTelemetry's logs.
 pub(crate) async fn otlp(State(ingest): State<Ingest>, request: Request) -> Response {
-    let answer = ingest.timed("/otlp/v1/logs", handle(&ingest, request, otlp_wire));
+    let answer = handle(&ingest, request, otlp_wire);
     answer.await.map_or_else(PushError::into_otlp_response, IntoResponse::into_response)
 }
 

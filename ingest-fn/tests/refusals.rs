@@ -373,7 +373,7 @@ async fn what_happened_is_counted() {
         r#"loki_discarded_bytes_total{reason="line_too_long",tenant="fake"} 5"#,
         r#"loki_distributor_bytes_received_total{tenant="fake"} 9"#,
         r#"loki_distributor_lines_received_total{tenant="fake"} 2"#,
-        r#"logbarn_ingest_request_duration_seconds_count{method="POST",route="/loki/api/v1/push",status_code="400"} 1"#,
+        r#"loki_request_duration_seconds_count{method="POST",route="loki_api_v1_push",status_code="400",ws="false"} 1"#,
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

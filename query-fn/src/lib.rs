@@ -28,10 +28,9 @@ use tower_http::compression::predicate::{Predicate, SizeAbove};
 
 use tail::{Hub, Poller};
 
-pub use door::guarded;
+pub use door::complete;
 pub use loki_api::params::parse_timestamp;
 pub use loki_api::units::parse_duration;
-pub use metrics::exposition;
 pub use prometheus_client::registry::Registry;
 pub use tail::Feed;
 
@@ -96,10 +95,8 @@ impl Query {
 pub fn router(query: Query) -> Router {
     let mut registry = Registry::default();
     query.register_metrics(&mut registry);
-    let registry = Arc::new(registry);
-    let metrics = Router::new().route("/metrics", get(move || async move { exposition(&registry) }));
-    let metrics = guarded(metrics, &query.0.config);
-    api_router(query).merge(metrics).route("/ready", get(|| async { "ready\n" })).fallback(not_found)
+    let config = query.0.config.clone();
+    complete(api_router(query), registry, &config)
 }
 
 /// The Loki read API alone, for a process that serves other sides too.
@@ -134,10 +131,9 @@ pub fn api_router(query: Query) -> Router {
         .route("/api/prom/label/{name}/values", asked(routes::legacy::values))
         .route("/api/prom/series", asked(routes::labels::series))
         .layer(middleware::from_fn_with_state(query.clone(), deadline))
-        .layer(middleware::from_fn_with_state(query.clone(), metrics::measure))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_BYTES_MIN).and(is_success)))
         .with_state(query);
-    guarded(router, &config)
+    door::guarded(router, &config)
 }
 
 /// Ends a question of any kind when its tenant's time is up.
@@ -175,9 +171,4 @@ fn is_success(
     _: &axum::http::Extensions,
 ) -> bool {
     status.is_success()
-}
-
-/// What an unknown path is answered.
-pub async fn not_found() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, error::PLAIN_TEXT)], "404 page not found\n")
 }

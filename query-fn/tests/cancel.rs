@@ -40,7 +40,7 @@ async fn a_client_that_goes_away_ends_its_query() {
         client.write_all(request.as_bytes()).await.expect("sent");
         until(|| world.faulty.held() > 0, question).await;
         drop(client);
-        world.until_sum("logbarn_query_request_duration_seconds_count", "status_code=\"499\"", 1).await;
+        world.until_sum("loki_request_duration_seconds_count", "status_code=\"499\"", 1).await;
         until(|| world.faulty.held() == 0, question).await;
         let before = world.store.counters().snapshot();
         world.faulty.heal();

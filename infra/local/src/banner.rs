@@ -5,11 +5,18 @@ use std::path::Path;
 
 use ingest_fn::config::{Config, Probe, StoreError, StoreUrl};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Log lines go to standard error; standard output has the banner alone.
 pub(crate) fn start_log(config: &Config) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.server.log_level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let lines = tracing_subscriber::registry().with(filter);
+    match config.server.log_format.as_str() {
+        "json" => lines.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).init(),
+        // Loki's own form, and its default.
+        _ => lines.with(tracing_logfmt::builder().layer().with_writer(std::io::stderr)).init(),
+    }
     for notice in &config.notices {
         tracing::warn!("{notice}");
     }

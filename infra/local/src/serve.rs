@@ -105,13 +105,7 @@ fn app(ingest: Ingest, query: Query, store: &Store, config: &Arc<Config>) -> Rou
     ingest.register_metrics(&mut registry);
     query.register_metrics(&mut registry);
     store.register_metrics(&mut registry);
-    let registry = Arc::new(registry);
-    let metrics = Router::new().route("/metrics", get(move || async move { query_fn::exposition(&registry) }));
-    ingest_fn::api_router(ingest)
-        .merge(query_fn::api_router(query))
-        .merge(query_fn::guarded(metrics, config))
-        .route("/ready", get(|| async { "ready\n" }))
-        .fallback(query_fn::not_found)
+    query_fn::complete(ingest_fn::api_router(ingest).merge(query_fn::api_router(query)), registry, config)
 }
 
 /// How the collector reaches this server.

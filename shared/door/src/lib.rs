@@ -1,67 +1,39 @@
-//! Lets in who signed in, if the configuration lists anybody; a thin layer over `loki_api::auth`.
+//! What both functions have before their routers: who may come in, and what is seen of each request.
 //!
-//! In: a request. Out: the same with the identity's tenant in `X-Scope-OrgID` and without its credentials, or 401, or 403
-//! for another's tenant. Checks passwords on blocking threads, a few at a time; never logs what was given.
+//! In: the API of one side or of several. Out: a whole server: who signed in is let in, each request has a trace id, a line in the
+//! log and a place in Loki's metric, and `/metrics` prints what was counted.
+
+mod exposition;
+mod observe;
+mod sign_in;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use loki_api::auth::{CHALLENGE, Verdict};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
 use loki_api::config::Config;
-use loki_api::tenancy::TENANT_HEADER;
-use tokio::sync::Semaphore;
+use prometheus_client::registry::Registry;
 
-/// Passwords that are checked at a time: a flood of wrong ones must leave threads for others.
-const PASSWORDS_AT_ONCE_MAX: usize = 2;
-const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+use exposition::exposition;
+use observe::Observer;
 
-/// What the layer knows.
-#[derive(Clone)]
-struct Door {
-    config: Arc<Config>,
-    turns: Arc<Semaphore>,
+pub use sign_in::guarded;
+
+/// A whole server: an API, `/ready` for everybody, `/metrics` for whom the configuration lets in, and each request seen.
+pub fn complete(api: Router, mut registry: Registry, config: &Arc<Config>) -> Router {
+    let observer = Observer::default();
+    observer.register(&mut registry);
+    let registry = Arc::new(registry);
+    let metrics = get(move |headers: HeaderMap| async move { exposition(&registry, &headers) });
+    let metrics = guarded(Router::new().route("/metrics", metrics), config);
+    let whole = api.merge(metrics).route("/ready", get(|| async { "ready\n" })).fallback(not_found);
+    observer.watch(whole)
 }
 
-/// The same router for those alone who signed in; the same for everybody if nobody is listed.
-pub fn guarded<S: Clone + Send + Sync + 'static>(router: Router<S>, config: &Arc<Config>) -> Router<S> {
-    if !config.sign_in.is_on() {
-        return router;
-    }
-    let door = Door { config: config.clone(), turns: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE_MAX)) };
-    router.layer(middleware::from_fn_with_state(door, enter))
-}
-
-async fn enter(State(door): State<Door>, mut request: Request, next: Next) -> Response {
-    let identity = match door.config.sign_in.judge(values(request.headers(), AUTHORIZATION)) {
-        Verdict::Granted(identity) => Some(identity),
-        Verdict::Refused => None,
-        Verdict::Password(check) => match door.turns.acquire().await {
-            Ok(_turn) => tokio::task::spawn_blocking(move || check.run()).await.ok().flatten(),
-            Err(_) => None,
-        },
-    };
-    let Some(identity) = identity else {
-        let headers = [(WWW_AUTHENTICATE, CHALLENGE), (CONTENT_TYPE, PLAIN_TEXT)];
-        return (StatusCode::UNAUTHORIZED, headers, "sign in first").into_response();
-    };
-    let tenant_header = HeaderName::from_static(TENANT_HEADER);
-    match identity.org_id(values(request.headers(), tenant_header.clone())).map(|id| id.map(HeaderValue::try_from)) {
-        Ok(Some(Ok(id))) => drop(request.headers_mut().insert(tenant_header, id)),
-        Ok(_) => {}
-        Err(denied) => {
-            let status = StatusCode::from_u16(denied.status()).unwrap_or(StatusCode::FORBIDDEN);
-            return (status, [(CONTENT_TYPE, PLAIN_TEXT)], denied.to_string()).into_response();
-        }
-    }
-    request.headers_mut().remove(AUTHORIZATION);
-    next.run(request).await
-}
-
-fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
+/// What an unknown path is answered.
+async fn not_found() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "text/plain; charset=utf-8")], "404 page not found\n")
 }
