@@ -32,17 +32,12 @@ mod metrics;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::response::IntoResponse;
-use axum::routing::{get, post};
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use axum::routing::post;
 use loki_api::config::Config;
 use model::{StoredEntries, TenantId};
 use prometheus_client::registry::Registry;
 use store::Store;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 pub use commit::CommitSettings;
 pub use events::{EventFailure, EventSettings, Events};
@@ -52,7 +47,6 @@ pub use upkeep::upkeep;
 
 use body::BodyBudget;
 use commit::Committer;
-use error::PushError;
 use live::Listener;
 use metrics::Metrics;
 use rates::Rates;

@@ -257,3 +257,25 @@ async fn explanations() {
     check(&format!("{explain}?query=%7Bapp=%22api%22%7D&format=yaml"), 400, r#"format "yaml" is not json or text"#)
         .await;
 }
+
+#[tokio::test]
+async fn every_answer_names_its_trace() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let asked = Request::get("/loki/api/v1/labels").header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    let got = send(false, asked.body(Body::empty()).expect("a request")).await;
+    assert_eq!(got.header(header::HeaderName::from_static("x-trace-id")), trace);
+    let (one, other) = (get("/nothing").await, get("/ready").await);
+    let id = |got: &Got| got.header(header::HeaderName::from_static("x-trace-id")).to_owned();
+    assert!(id(&one).len() == 32 && id(&other).len() == 32 && id(&one) != id(&other));
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_form_that_is_asked_for() {
+    let got = get("/metrics").await;
+    assert_eq!(got.header(header::CONTENT_TYPE), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(got.text().contains("# TYPE logbarn_query_store_requests_total counter"), "{}", got.text());
+    let asked = Request::get("/metrics").header(header::ACCEPT, "application/openmetrics-text; version=1.0.0");
+    let got = send(false, asked.body(Body::empty()).expect("a request")).await;
+    assert!(got.header(header::CONTENT_TYPE).starts_with("application/openmetrics-text"));
+    assert!(got.text().ends_with("# EOF\n"), "{}", got.text());
+}

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use axum::routing::get;
 use ingest_fn::config::{Config, Store, StoreUrl};
 use ingest_fn::{CommitSettings, Ingest};
 use query_fn::Query;

@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn a_trace_is_taken_over_only_if_it_is_one() {
         let check = |header: &str, want: Option<&str>| {
-            let headers = HeaderMap::from_iter([(HeaderName::from_static("traceparent"), header.parse().expect("text"))]);
+            let headers =
+                HeaderMap::from_iter([(HeaderName::from_static("traceparent"), header.parse().expect("text"))]);
             assert_eq!(given_id(&headers).as_deref(), want, "{header}");
         };
         let id = "4bf92f3577b34da6a3ce929d0e0e4736";
