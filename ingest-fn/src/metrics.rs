@@ -30,25 +30,13 @@ struct DiscardedLabels {
 }
 
 /// The counters.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     discarded_samples: Family<DiscardedLabels, Counter>,
     discarded_bytes: Family<DiscardedLabels, Counter>,
     bytes_received: Family<TenantLabels, Counter>,
     lines_received: Family<TenantLabels, Counter>,
     named: Arc<Mutex<HashSet<TenantId>>>,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Metrics {
-            discarded_samples: Family::default(),
-            discarded_bytes: Family::default(),
-            bytes_received: Family::default(),
-            lines_received: Family::default(),
-            named: Arc::default(),
-        }
-    }
 }
 
 impl Metrics {
