@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 // What a process needs that runs this function beside others over one store.
+pub use door::config::read_overrides;
 pub use loki_api::config::{Config, TlsServer};
 pub use store::{Error as StoreError, Probe, Store, StoreUrl};
 
@@ -32,41 +33,13 @@ impl Settings {
         let url =
             std::env::var("LOGBARN_STORE").context("LOGBARN_STORE is not set: give a store, such as s3://bucket")?;
         let url: StoreUrl = url.parse().context("LOGBARN_STORE")?;
-        let config = std::env::var("LOGBARN_CONFIG").unwrap_or_default();
-        let mut config = Config::from_yaml(&yaml(&config)?).context("LOGBARN_CONFIG")?;
-        if let Ok(tokens) = std::env::var("LOGBARN_BEARER_TOKENS") {
-            config.add_bearer_tokens(&tokens).context("LOGBARN_BEARER_TOKENS")?;
-        }
-        read_overrides(&config)?;
-        for notice in &config.notices {
-            tracing::warn!("{notice}");
-        }
+        let config = door::config::from_environment()?;
         let aws: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();
         let store = Store::open(&url, aws.clone()).context("LOGBARN_STORE")?;
         let events = EventSettings::from_variables(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
         let events = EventSettings { aws, own_bucket: url.bucket().map(str::to_owned), ..events };
         Ok(Settings { store, config, events, on_lambda: std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() })
     }
-}
-
-/// Reads the limits of single tenants, if the configuration names a file of them.
-pub fn read_overrides(config: &Config) -> anyhow::Result<()> {
-    let path = &config.runtime_config.file;
-    if !path.is_empty() {
-        let text = std::fs::read_to_string(path).with_context(|| format!("runtime_config.file: cannot read {path}"))?;
-        for notice in config.set_overrides(&text).with_context(|| path.clone())? {
-            tracing::warn!("{path}: {notice}");
-        }
-    }
-    Ok(())
-}
-
-/// The YAML itself has a colon and perhaps line breaks; a path is read.
-fn yaml(text: &str) -> anyhow::Result<String> {
-    if text.is_empty() || text.contains('\n') || text.contains(": ") {
-        return Ok(text.to_owned());
-    }
-    std::fs::read_to_string(text).with_context(|| format!("LOGBARN_CONFIG: cannot read {text}"))
 }
 
 /// The time now, nanoseconds since 1970.

@@ -8,9 +8,7 @@
 mod objects;
 mod settings;
 
-use std::io::Read;
-
-use flate2::read::MultiGzDecoder;
+use bytes::Bytes;
 use http::StatusCode;
 use loki_api::aws::content::Content;
 use loki_api::aws::{Event, EventError, ObjectRef, Record, Source};
@@ -21,6 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::Ingest;
 use crate::accept::Accepted;
+use crate::body::Encoding;
 use crate::error::PushError;
 
 pub use settings::EventSettings;
@@ -62,7 +61,7 @@ impl From<PushError> for EventFailure {
 /// A record that was opened, and what it is called if it fails.
 struct OpenRecord {
     record: Record,
-    data: Vec<u8>,
+    data: Bytes,
 }
 
 impl Events {
@@ -134,7 +133,7 @@ impl Events {
         for mut record in records {
             match unpacked(std::mem::take(&mut record.data), bytes_max) {
                 Ok(data) => open.push(OpenRecord { record, data }),
-                Err(why) => failed.push((record.id, EventFailure::Push(why))),
+                Err(why) => failed.push((record.id, why.into())),
             }
         }
         let this = self.clone();
@@ -250,17 +249,9 @@ struct Judged {
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Undoes gzip where there is some, up to `bytes_max`.
-fn unpacked(data: Vec<u8>, bytes_max: u64) -> Result<Vec<u8>, String> {
-    if !data.starts_with(&GZIP) {
-        return Ok(data);
-    }
-    let mut out = Vec::new();
-    let read = MultiGzDecoder::new(&*data).take(bytes_max.saturating_add(1)).read_to_end(&mut out);
-    read.map_err(|why| format!("gzip: {why}"))?;
-    if out.len() as u64 > bytes_max {
-        return Err(format!("a record unpacks to more than {bytes_max} bytes"));
-    }
-    Ok(out)
+fn unpacked(data: Vec<u8>, bytes_max: u64) -> Result<Bytes, PushError> {
+    let encoding = if data.starts_with(&GZIP) { Encoding::Gzip } else { Encoding::Plain };
+    encoding.decode(data.into(), bytes_max)
 }
 
 impl EventSettings {

@@ -3,6 +3,7 @@
 //! In: the API of one side or of several. Out: a whole server: who signed in is let in, each request has a trace id, a line in the
 //! log and a place in Loki's metric, and `/metrics` prints what was counted.
 
+pub mod config;
 mod exposition;
 mod observe;
 mod sign_in;

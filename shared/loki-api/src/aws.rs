@@ -175,7 +175,7 @@ struct RawSns {
     timestamp: String,
 }
 
-fn records(event: Value) -> Result<Event, EventError> {
+fn records(mut event: Value) -> Result<Event, EventError> {
     let kind = "records";
     let count = event["Records"].as_array().map_or(0, Vec::len);
     if count > RECORDS_MAX {
@@ -186,7 +186,7 @@ fn records(event: Value) -> Result<Event, EventError> {
     if source.is_some_and(|s| s == "aws:s3") {
         return Ok(Event::Objects(object::from_notification(&event)?));
     }
-    let Value::Array(all) = event["Records"].clone() else {
+    let Value::Array(all) = event["Records"].take() else {
         return Err(malformed(kind, "`Records` is no list"));
     };
     let all: Result<Vec<Record>, EventError> = all.into_iter().map(record).collect();
