@@ -43,7 +43,7 @@ pub use commit::CommitSettings;
 pub use events::{EventFailure, EventSettings, Events};
 pub use function::Function;
 pub use push::BATCH_HEADER;
-pub use upkeep::upkeep;
+pub use upkeep::{Upkeep, upkeep};
 
 use body::BodyBudget;
 use commit::Committer;

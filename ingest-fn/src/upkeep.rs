@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+pub use ::upkeep::Upkeep;
+use ::upkeep::{Grace, KeepAll, MergeSettings, Permission};
 use loki_api::config::Config;
 use store::Store;
-use upkeep::{Grace, KeepAll, MergeSettings, Permission, Upkeep};
 
 /// Merges the store in the background as the configuration wants it. Starts nothing.
 pub fn upkeep(store: Store, config: &Config) -> Upkeep {
