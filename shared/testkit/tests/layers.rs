@@ -17,9 +17,11 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("upkeep", "shared/upkeep", &["engine", "store", "segment", "logql", "model"]),
     // What both functions have before their routers.
     ("door", "shared/door", &["loki-api"]),
+    // How functions ask functions.
+    ("invoke", "shared/invoke", &[]),
     ("collector", "collector", &["loki-api", "model"]),
-    ("ingest-fn", "ingest-fn", &["door", "loki-api", "upkeep", "store", "segment", "model"]),
-    ("query-fn", "query-fn", &["door", "loki-api", "upkeep", "engine", "store", "model"]),
+    ("ingest-fn", "ingest-fn", &["door", "invoke", "loki-api", "upkeep", "store", "segment", "model"]),
+    ("query-fn", "query-fn", &["door", "invoke", "loki-api", "upkeep", "engine", "store", "model"]),
     ("logbarn", "infra/local", &["collector", "ingest-fn", "query-fn"]),
     // Development only: anything may be below it, nothing but tests may be above it.
     ("testkit", "shared/testkit", &["model"]),
