@@ -64,6 +64,14 @@ impl Store {
         Ok(listing.fresh.into_iter().map(|(_, segment)| segment).collect())
     }
 
+    /// The tenants that have objects.
+    pub async fn tenants(&self) -> Result<Vec<TenantId>, Error> {
+        let prefix = paths::tenants();
+        let listing =
+            self.objects.list_with_delimiter(Some(&prefix)).await.map_err(|e| Error::from_store(&prefix, e))?;
+        Ok(listing.common_prefixes.iter().filter_map(paths::tenant_of).collect())
+    }
+
     /// The days of which the tenant has objects, oldest first.
     pub async fn days(&self, tenant: &TenantId) -> Result<Vec<Day>, Error> {
         let prefix = paths::tenant(tenant);

@@ -152,6 +152,11 @@ impl MergedKey {
     }
 }
 
+/// Where the tenants are.
+pub(crate) fn tenants() -> Path {
+    Key::new("t".to_owned()).0
+}
+
 /// Where a tenant's days are.
 pub(crate) fn tenant(tenant: &TenantId) -> Path {
     Key::new(format!("t/{tenant}")).0
@@ -191,6 +196,12 @@ pub(crate) fn probe_result() -> Key {
 /// An object that the probe tries to create twice.
 pub(crate) fn probe_attempt(name: &str) -> Key {
     Key::new(format!("{PROBE}/{name}"))
+}
+
+/// The tenant that the last part of a listed prefix names.
+pub(crate) fn tenant_of(prefix: &Path) -> Option<TenantId> {
+    let name = prefix.filename()?;
+    TenantId::new(name).ok().filter(|checked| checked.as_str() == name)
 }
 
 /// The day that the last part of a listed prefix names.

@@ -12,31 +12,15 @@ use store::{Store, Watch};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::{Error, Grace, Keep, MergeSettings, collect_day, merge_day};
+use crate::counts::{Counts, TenantDay};
+use crate::{Error, Grace, Keep, MergeSettings, Permission, collect_day, merge_day};
 
-/// Days whose fresh segments are counted. Beyond them counting starts anew, and listings still find what is due.
-const DAYS_COUNTED_MAX: usize = 10_000;
 /// Days that may wait for their merge.
 const DAYS_DUE_MAX: usize = 1_000;
 /// Days that are remembered for garbage that is not due yet.
 const DAYS_OWING_MAX: usize = 10_000;
 /// How long a day rests whose merge has failed.
 const REST: Duration = Duration::from_secs(600);
-
-/// Whether merging is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Permission {
-    /// Never.
-    Never,
-    /// If the store refuses the second create of a key.
-    #[default]
-    IfSafe,
-    /// In any case: the configuration declares this process the only merger of the store.
-    OnlyMerger,
-}
-
-/// A day of a tenant.
-type TenantDay = (TenantId, Day);
 
 /// Merges days in the background. Cloning copies a pointer.
 #[derive(Clone)]
@@ -55,8 +39,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// Fresh segments and their bytes since the last merge, as far as this process wrote them.
-    written: HashMap<TenantDay, (usize, u64)>,
+    written: Counts,
     due: VecDeque<TenantDay>,
     /// When garbage may have come of age.
     owing: BTreeMap<TenantDay, Instant>,
@@ -110,35 +93,19 @@ impl Upkeep {
             runtime.spawn(Arc::clone(&self.0).work());
         }
     }
-
-    fn is_due(&self, fresh: usize, bytes: u64) -> bool {
-        fresh >= self.0.settings.fresh_count_min || bytes >= self.0.settings.fresh_bytes_min
-    }
 }
 
 impl Watch for Upkeep {
     fn wrote(&self, tenant: &TenantId, day: Day, bytes: u64) {
         let tenant_day = (tenant.clone(), day);
-        let is_due = {
-            let mut state = self.0.state();
-            if state.written.len() >= DAYS_COUNTED_MAX {
-                state.written.clear();
-            }
-            let written = state.written.entry(tenant_day.clone()).or_default();
-            *written = (written.0 + 1, written.1 + bytes);
-            let is_due = self.is_due(written.0, written.1);
-            if is_due {
-                state.written.remove(&tenant_day);
-            }
-            is_due
-        };
+        let is_due = self.0.state().written.wrote(&tenant_day, bytes, &self.0.settings);
         if is_due {
             self.due(tenant_day);
         }
     }
 
     fn listed(&self, tenant: &TenantId, day: Day, fresh: usize, bytes: u64) {
-        if self.is_due(fresh, bytes) {
+        if self.0.settings.is_due(fresh, bytes) {
             self.due((tenant.clone(), day));
         }
     }
@@ -216,24 +183,13 @@ impl Inner {
         if let Some(known) = self.state().permitted {
             return known;
         }
-        let safe = match self.permission {
-            Permission::Never => false,
-            Permission::OnlyMerger => true,
-            Permission::IfSafe => match self.store.probe().await {
-                Ok(probe) => probe.refuses_second_create,
-                Err(error) => {
-                    tracing::warn!(%error, "the store could not be probed; nothing is merged now");
-                    return false;
-                }
-            },
+        let safe = match self.permission.is_given(&self.store).await {
+            Ok(safe) => safe,
+            Err(error) => {
+                tracing::warn!(%error, "the store could not be probed; nothing is merged now");
+                return false;
+            }
         };
-        if !safe {
-            tracing::warn!(
-                "this store overwrites an object that is to be created only if absent, so two processes could merge the \
-                 same segments and lose entries: nothing is merged. If this process is the only one that merges, set \
-                 `logbarn: {{only_merger: true}}`"
-            );
-        }
         self.state().permitted = Some(safe);
         safe
     }

@@ -197,7 +197,7 @@ impl Job<'_> {
 }
 
 impl Merged {
-    fn add(&mut self, other: Merged) {
+    pub(crate) fn add(&mut self, other: Merged) {
         self.merges += other.merges;
         self.races_lost += other.races_lost;
         self.segments_in += other.segments_in;

@@ -2,7 +2,8 @@
 //!
 //! In: a store, a tenant, a day. Out: fewer, larger, smaller-compressed segments with the same entries, and a manifest that says so.
 //! Nobody leads: any process may merge at any time, and whoever creates the next version of the manifest has won. Nothing here runs
-//! by itself: [`Upkeep`] acts when something was written or a listing was long, and an idle store gets no request.
+//! by itself: [`Upkeep`] acts when something was written or a listing was long, and an idle store gets no request. A process that is
+//! frozen between requests has a [`Reminder`] in its place, and merges by [`tend_day`] when it is asked to.
 //!
 //! What rests on what is checked as a model in `tests/protocol.rs`:
 //! - A version of a manifest is created at most once (create-if-absent), and follows from the one before.
@@ -23,11 +24,20 @@ mod day;
 
 mod garbage;
 
+mod counts;
+mod permission;
+
 mod background;
 
-pub use background::{Permission, Upkeep};
+mod reminder;
+mod tend;
+
+pub use background::Upkeep;
 pub use day::{Merged, merge_day};
 pub use error::Error;
 pub use garbage::{Collected, collect_day};
 pub use keep::{Keep, KeepAll};
+pub use permission::Permission;
+pub use reminder::Reminder;
 pub use settings::{Grace, MergeSettings};
+pub use tend::{Tended, tend_day};

@@ -39,6 +39,11 @@ impl Default for MergeSettings {
 }
 
 impl MergeSettings {
+    /// Whether so many fresh segments of so many bytes are a reason to merge.
+    pub(crate) fn is_due(&self, fresh: usize, bytes: u64) -> bool {
+        fresh >= self.fresh_count_min || bytes >= self.fresh_bytes_min
+    }
+
     /// Merges all there is, down to as few segments as the size of outputs allows.
     pub fn all() -> Self {
         MergeSettings { fresh_count_min: 1, fresh_bytes_min: 1, tier_count_min: 2, ..MergeSettings::default() }

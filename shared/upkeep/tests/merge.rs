@@ -13,7 +13,8 @@ use model::{EntryRef, Labels};
 use object_store::memory::InMemory;
 use store::faulty::{Fault, Faulty, Operation, Rule};
 use store::{Store, Watch};
-use upkeep::{Grace, Keep, KeepAll, MergeSettings, Merged, Permission, Upkeep, collect_day, merge_day};
+use tokio::time::Instant;
+use upkeep::{Grace, Keep, KeepAll, MergeSettings, Merged, Permission, Upkeep, collect_day, merge_day, tend_day};
 
 use crate::support::{Load, day, read, read_with, tenant};
 
@@ -283,4 +284,25 @@ async fn only_what_is_stored_is_told() {
     load.put(&store, 0).await.unwrap();
     load.put(&store, 0).await.unwrap();
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
+}
+
+/// Without time nothing is begun and the rest is told; with time all is done, as many merges as are allowed at once.
+#[tokio::test]
+async fn a_day_is_tended_until_the_time_is_up() {
+    let (_, store) = faulty();
+    let load = Load::new(6, 600);
+    load.put_all(&store).await;
+    let settings = MergeSettings { inputs_max: 2, ..MergeSettings::all() };
+    let tend = async |settings: &MergeSettings, time: Duration| {
+        let (tenant, day, keep) = (tenant(), day(), Arc::new(KeepAll));
+        let limits = (settings, &Grace::default());
+        tend_day(&store, &tenant, day, limits, keep, Instant::now() + time).await.unwrap()
+    };
+    let none = tend(&settings, Duration::ZERO).await;
+    assert_eq!((none.merged.merges, none.more), (0, true));
+    let one = tend(&MergeSettings { merges_max: 1, ..settings.clone() }, HOUR).await;
+    assert_eq!((one.merged.merges, one.more), (1, true));
+    let rest = tend(&settings, HOUR).await;
+    assert_eq!((rest.merged.merges > 2, rest.more), (true, false), "{rest:?}");
+    assert_eq!(read(&store).await, load.entries());
 }
