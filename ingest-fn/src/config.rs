@@ -9,7 +9,8 @@ use anyhow::Context as _;
 // What a process needs that runs this function beside others over one store.
 pub use door::config::read_overrides;
 pub use loki_api::config::{Config, TlsServer};
-pub use store::{Error as StoreError, Probe, Store, StoreUrl};
+pub use model::{Day, TenantId};
+pub use store::{Counts, Error as StoreError, Probe, Store, StoreUrl, price};
 
 use crate::EventSettings;
 

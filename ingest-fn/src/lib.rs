@@ -45,6 +45,9 @@ pub use function::Function;
 pub use push::BATCH_HEADER;
 pub use upkeep::{Upkeep, upkeep};
 
+/// What looks after a store by hand: counts, verifies, copies and repairs it.
+pub use ::upkeep as care;
+
 use body::BodyBudget;
 use commit::Committer;
 use live::Listener;

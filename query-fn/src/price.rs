@@ -1,15 +1,14 @@
 //! What reads cost: AWS's list prices, in dollars.
 //!
 //! In: requests and bytes. Out: dollars. The prices are those of us-east-1 as they stood in 2025: S3 Standard, and Lambda on
-//! arm64 in its first tier, without free allowances and discounts. Bytes cost nothing between S3 and Lambda of one region.
+//! arm64 in its first tier, without free allowances and discounts; S3's stand in `store::price`. Bytes cost nothing between S3 and Lambda of one region.
 
 use engine::Reads;
+use store::price::{GET_DOLLARS_PER_THOUSAND, PUT_DOLLARS_PER_THOUSAND};
 
 /// Where the prices hold, as answers say it.
 pub(crate) const PRICES_OF: &str = "us-east-1, S3 Standard and Lambda on arm64, list prices of 2025";
 
-const LIST_DOLLARS_PER_THOUSAND: f64 = 0.005;
-const GET_DOLLARS_PER_THOUSAND: f64 = 0.0004;
 const LAMBDA_DOLLARS_PER_GB_SECOND: f64 = 0.000_013_333_4;
 const LAMBDA_DOLLARS_PER_MILLION_REQUESTS: f64 = 0.20;
 
@@ -48,7 +47,7 @@ impl Price {
             + reads.bytes as f64 / FETCHED_BYTES_PER_SECOND
             + searched_bytes as f64 / SEARCHED_BYTES_PER_SECOND;
         Price {
-            list_dollars: reads.lists as f64 / 1e3 * LIST_DOLLARS_PER_THOUSAND,
+            list_dollars: reads.lists as f64 / 1e3 * PUT_DOLLARS_PER_THOUSAND,
             get_dollars: reads.gets as f64 / 1e3 * GET_DOLLARS_PER_THOUSAND,
             lambda_seconds,
             lambda_dollars: lambda_seconds * LAMBDA_MEMORY_MB / MB_PER_GB * LAMBDA_DOLLARS_PER_GB_SECOND

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::query::QueryOptions;
 
@@ -23,6 +23,10 @@ pub(crate) enum Command {
     Query(Box<QueryOptions>),
     /// Print what a segment holds
     Inspect(InspectOptions),
+    /// Count what a store holds: objects, bytes, entries, streams, and what it costs a month
+    Stats(StatsOptions),
+    /// Read every object and follow every reference; exit status 1 if entries are lost
+    Verify(VerifyOptions),
 }
 
 impl Default for Command {
@@ -45,6 +49,58 @@ pub(crate) struct ServeOptions {
     /// Folder of which *.log is tailed; `none` tails nothing [default: ./logs]
     #[arg(long, value_name = "DIR")]
     pub(crate) logs: Option<String>,
+}
+
+/// Which part of which store.
+#[derive(Debug, Args)]
+pub(crate) struct PartOptions {
+    /// Where the logs lie: file:///dir or s3://bucket/prefix [default: the folder ./data]
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) days: DayOptions,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Whose days.
+#[derive(Debug, Default, Args)]
+pub(crate) struct DayOptions {
+    /// One tenant alone [default: all]
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// From this UTC day on, such as 2026-11-20
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<String>,
+    /// Up to this UTC day, itself included
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to: Option<String>,
+}
+
+/// How findings and figures are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatsOptions {
+    #[command(flatten)]
+    pub(crate) part: PartOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) part: PartOptions,
+    /// Read of each segment the end alone
+    #[arg(long)]
+    pub(crate) quick: bool,
 }
 
 #[derive(Debug, Args)]

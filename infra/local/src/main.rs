@@ -1,9 +1,10 @@
 //! `logbarn`: both functions and the collector in one local process.
 //!
 //! Wires what the three edges offer and holds no logic of its own: `serve` merges the two routers over one store, `query`
-//! asks a server, `inspect` prints a segment.
+//! asks a server, `inspect` prints a segment, and `care` holds the commands that look after a store.
 
 mod banner;
+mod care;
 mod cli;
 mod entrance;
 mod listener;
@@ -22,7 +23,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -30,13 +31,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+fn run(cli: Cli) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command.unwrap_or_default() {
-            Command::Serve(options) => serve::run(options).await,
-            Command::Query(options) => query::run(*options).await,
-            Command::Inspect(options) => serve::inspect(options).await,
+            Command::Serve(options) => serve::run(options).await?,
+            Command::Query(options) => query::run(*options).await?,
+            Command::Inspect(options) => serve::inspect(options).await?,
+            Command::Stats(options) => return Ok(care::stats(&options).await),
+            Command::Verify(options) => return Ok(care::verify(&options).await),
         }
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -169,7 +169,7 @@ fn read_config(path: Option<&Path>) -> Result<Config> {
 }
 
 /// The store that was asked for, or the folder ./data.
-fn store_url(given: Option<&str>) -> Result<StoreUrl> {
+pub(crate) fn store_url(given: Option<&str>) -> Result<StoreUrl> {
     match given {
         Some(url) => Ok(url.parse()?),
         None => Ok(StoreUrl::folder(&std::path::absolute(STORE_FOLDER)?)?),
@@ -177,7 +177,7 @@ fn store_url(given: Option<&str>) -> Result<StoreUrl> {
 }
 
 /// Keys, region and endpoint come from the usual `AWS_*` variables.
-fn open(url: &StoreUrl) -> Result<Store> {
+pub(crate) fn open(url: &StoreUrl) -> Result<Store> {
     let environment = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
     Store::open(url, environment).with_context(|| format!("cannot open the store {url}"))
 }

@@ -14,7 +14,7 @@ use crate::dictionary::decode_metadata;
 use crate::filter::{Filter, FilterMeta};
 use crate::footer::Footer;
 use crate::layout::{HEADER, SECTION_BYTES_MAX, VERSION};
-use crate::reader::{Opened, open_tail};
+use crate::reader::{Opened, open_tail, part};
 
 /// The parts of a segment with their places, sizes and sums.
 pub fn describe(bytes: &[u8]) -> Result<String, Error> {
@@ -151,10 +151,4 @@ fn write_filter(out: &mut String, bytes: &[u8], meta: &FilterMeta) -> Result<(),
 
 fn place(range: &Range<u64>) -> String {
     format!("{} bytes at {}", range.end - range.start, range.start)
-}
-
-fn part<'a>(bytes: &'a [u8], range: &Range<u64>) -> Result<&'a [u8], Error> {
-    let (start, end) =
-        (usize::try_from(range.start).unwrap_or(usize::MAX), usize::try_from(range.end).unwrap_or(usize::MAX));
-    bytes.get(start..end).ok_or(Error::Truncated { part: "segment", need: range.end, have: bytes.len() as u64 })
 }

@@ -15,6 +15,7 @@ mod writer;
 mod sorted;
 
 mod block;
+mod check;
 mod codec;
 mod column;
 mod counts;
@@ -33,6 +34,7 @@ mod tokens;
 mod wire;
 
 pub use block::{BlockMeta, Run};
+pub use check::check;
 pub use codec::Codec;
 pub use column::{ColumnKind, ColumnMeta, decode_lengths, decode_lines, decode_lines_into, decode_timestamps};
 pub use counts::{Cell, Counts, LEVEL_NAME, LevelCounts, minute_of};

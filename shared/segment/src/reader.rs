@@ -3,6 +3,8 @@
 //! In: the tail of an object, as one suffix GET brings it. Out: the [`Footer`], or from where more bytes are needed.
 //! Never trusts a length that was not compared with the object's own.
 
+use std::ops::Range;
+
 use crate::codec::unpack;
 use crate::footer::{Footer, SECTION_STREAMS};
 use crate::layout::{SECTION_BYTES_MAX, SEGMENT_BYTES_MIN, TRAILER_BYTES, Trailer};
@@ -51,6 +53,13 @@ pub fn open_tail(tail: &[u8], object_len: u64) -> Result<Opened, Error> {
     };
     let streams = streams::decode(&section.open("stream table", stored)?)?;
     footer.with_streams(streams).map(Opened::Footer)
+}
+
+/// A part of all bytes of a segment.
+pub(crate) fn part<'a>(bytes: &'a [u8], range: &Range<u64>) -> Result<&'a [u8], Error> {
+    let (start, end) =
+        (usize::try_from(range.start).unwrap_or(usize::MAX), usize::try_from(range.end).unwrap_or(usize::MAX));
+    bytes.get(start..end).ok_or(Error::Truncated { part: "segment", need: range.end, have: bytes.len() as u64 })
 }
 
 #[cfg(test)]

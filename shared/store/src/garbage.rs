@@ -33,6 +33,16 @@ pub struct DayObjects {
     pub merged: Vec<(MergedKey, Listed)>,
 }
 
+impl DayObjects {
+    pub(crate) fn add(&mut self, object: Object, listed: Listed) {
+        match object {
+            Object::Fresh(facts) => self.fresh.push((facts, listed)),
+            Object::Manifest { version } => self.manifests.push((version, listed)),
+            Object::Merged(merged) => self.merged.push((merged, listed)),
+        }
+    }
+}
+
 impl Store {
     /// Lists all objects of a day, in as many pages as it takes.
     pub async fn day_objects(&self, tenant: &TenantId, day: Day) -> Result<DayObjects, Error> {
@@ -43,11 +53,7 @@ impl Store {
             let ObjectMeta { location, last_modified, size, .. } = meta;
             let Some((key, object)) = paths::listed(&location) else { continue };
             let listed = Listed { key, size, modified_ms: last_modified.timestamp_millis() };
-            match object {
-                Object::Fresh(facts) => all.fresh.push((facts, listed)),
-                Object::Manifest { version } => all.manifests.push((version, listed)),
-                Object::Merged(merged) => all.merged.push((merged, listed)),
-            }
+            all.add(object, listed);
         }
         Ok(all)
     }

@@ -25,8 +25,10 @@ mod list;
 mod manifest;
 mod read;
 
+mod backup;
 mod foreign;
 mod garbage;
+mod inventory;
 mod watch;
 
 mod inspect;
@@ -34,12 +36,15 @@ mod inspect;
 mod counting;
 pub mod faulty;
 mod metrics;
+pub mod price;
 
+pub use backup::Backup;
 pub use commit::Committed;
 pub use counting::{Counters, Counts};
 pub use error::Error;
 pub use foreign::ForeignBucket;
 pub use garbage::{DayObjects, Listed};
+pub use inventory::{Found, Inventory};
 pub use list::SegmentRef;
 pub use manifest::{Current, Manifest, MergedSegment};
 pub use open::Store;

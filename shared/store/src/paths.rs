@@ -5,7 +5,9 @@
 //! t/<tenant>/<day>/l0/<minTs>-<maxTs>-<batchId>-<rows>.seg     fresh segments, one per acknowledged batch
 //! t/<tenant>/<day>/manifest/<9999999999 - version>-<version>.json   what is merged; the newest sorts first
 //! t/<tenant>/<day>/seg/<contentId>-<born>.seg                  merged segments
+//! t/<tenant>/deletes/…                                         what is to be forgotten
 //! probe/v1.json, probe/v1/…, probe/clock                       what the start-up probe proved; what time it is there
+//! probe/copy.json                                              that the store is a backup, and of what
 //! ```
 //! Times are 19 digits, so keys sort as times do; times before 1970 have no key. In a day's listing the fresh segments come
 //! first and the newest manifest right behind them, so that one short LIST tells both: nothing may ever be named to sort before
@@ -27,10 +29,16 @@ const VERSION_DIGITS: usize = 10;
 const TIMESTAMP_DIGITS: usize = 19;
 /// Hexadecimal digits of a 128-bit id.
 const ID_DIGITS: usize = 32;
+/// What all keys of tenants begin with.
+const TENANTS: &str = "t";
+/// What lies beside a tenant's days: requests for deletes.
+const DELETES: &str = "deletes";
 /// Where the probe keeps its result.
 const PROBE: &str = "probe/v1";
 /// The object that is written to learn the store's time.
 const CLOCK: &str = "probe/clock";
+/// The object that says that the store is a copy.
+const COPY: &str = "probe/copy.json";
 
 /// The name of an object. Only this file makes one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +57,11 @@ impl Key {
     /// The key as text.
     pub fn as_str(&self) -> &str {
         self.0.as_ref()
+    }
+
+    /// A listed object, whatever it is.
+    pub(crate) fn of(path: &Path) -> Self {
+        Key(path.clone())
     }
 
     /// Whose it is; `None` for what belongs to no tenant.
@@ -154,7 +167,7 @@ impl MergedKey {
 
 /// Where the tenants are.
 pub(crate) fn tenants() -> Path {
-    Key::new("t".to_owned()).0
+    Key::new(TENANTS.to_owned()).0
 }
 
 /// Where a tenant's days are.
@@ -175,6 +188,11 @@ pub(crate) fn merged(tenant: &TenantId, day: Day, merged: MergedKey) -> Key {
 /// Where the store's time is asked for.
 pub(crate) fn clock() -> Key {
     Key::new(CLOCK.to_owned())
+}
+
+/// Where a copy says of what.
+pub(crate) fn copy() -> Key {
+    Key::new(COPY.to_owned())
 }
 
 /// The key of a version of a day's manifest; versions count from 1.
@@ -218,23 +236,43 @@ fn day_text(tenant: &TenantId, day: Day) -> String {
     format!("t/{tenant}/{day}")
 }
 
-fn parse(path: &Path) -> Option<Object> {
+/// Where an object lies that belongs to a tenant.
+pub(crate) enum Place {
+    /// In a day.
+    Day(TenantId, Day, Object),
+    /// Among the requests for deletes.
+    Deletes(TenantId),
+}
+
+/// The place of a listed object; `None` for what no version of this file has written.
+pub(crate) fn place(path: &Path) -> Option<Place> {
     let mut parts = path.as_ref().split('/');
-    if parts.next() != Some("t") {
+    if parts.next() != Some(TENANTS) {
         return None;
     }
     let tenant = parts.next()?;
-    TenantId::new(tenant).ok().filter(|checked| checked.as_str() == tenant)?;
-    let day = parse_day(parts.next()?)?;
+    let tenant = TenantId::new(tenant).ok().filter(|checked| checked.as_str() == tenant)?;
+    let day = match parts.next()? {
+        DELETES => return Some(Place::Deletes(tenant)),
+        day => parse_day(day)?,
+    };
     let (kind, name) = (parts.next()?, parts.next()?);
     if parts.next().is_some() {
         return None;
     }
-    match kind {
+    let object = match kind {
         "l0" => FreshKey::from_name(name).filter(|fresh| fresh.day == day).map(Object::Fresh),
         "manifest" => manifest_version(name).map(|version| Object::Manifest { version }),
         "seg" => MergedKey::from_name(name.strip_suffix(".seg")?).map(Object::Merged),
         _ => None,
+    };
+    object.map(|object| Place::Day(tenant, day, object))
+}
+
+fn parse(path: &Path) -> Option<Object> {
+    match place(path)? {
+        Place::Day(_, _, object) => Some(object),
+        Place::Deletes(_) => None,
     }
 }
 

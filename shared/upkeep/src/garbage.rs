@@ -35,10 +35,18 @@ pub struct Collected {
 }
 
 /// Something that is not needed, since when, and for how long it stays nevertheless.
-struct Garbage<'a> {
-    listed: &'a Listed,
+pub(crate) struct Garbage<'a> {
+    pub(crate) listed: &'a Listed,
     since_ms: i64,
     grace: Duration,
+}
+
+impl Garbage<'_> {
+    /// Whether its grace has passed, by the store's own time.
+    pub(crate) fn is_due(&self, now_ms: i64) -> bool {
+        let passed = now_ms.checked_sub(self.since_ms).and_then(|ms| u64::try_from(ms).ok());
+        passed.is_some_and(|ms| Duration::from_millis(ms) > self.grace)
+    }
 }
 
 /// Deletes a day's garbage whose grace has passed.
@@ -50,11 +58,7 @@ pub async fn collect_day(store: &Store, tenant: &TenantId, day: Day, grace: &Gra
         return Ok(Collected::default());
     }
     let now_ms = store.clock_ms().await?;
-    let is_due = |garbage: &&Garbage<'_>| {
-        let passed = now_ms.checked_sub(garbage.since_ms).and_then(|ms| u64::try_from(ms).ok());
-        passed.is_some_and(|ms| Duration::from_millis(ms) > garbage.grace)
-    };
-    let due: Vec<&Garbage<'_>> = garbage.iter().filter(is_due).take(DELETES_MAX).collect();
+    let due: Vec<&Garbage<'_>> = garbage.iter().filter(|garbage| garbage.is_due(now_ms)).take(DELETES_MAX).collect();
     let keys: Vec<Key> = due.iter().map(|garbage| garbage.listed.key.clone()).collect();
     if !keys.is_empty() {
         let late = |_| Error::Internal("the deletes took too long".to_owned());
@@ -68,7 +72,7 @@ pub async fn collect_day(store: &Store, tenant: &TenantId, day: Day, grace: &Gra
 }
 
 /// What the newest manifest does not need, or no longer. Pure.
-fn garbage<'a>(objects: &'a DayObjects, manifest: &Manifest, grace: &Grace) -> Vec<Garbage<'a>> {
+pub(crate) fn garbage<'a>(objects: &'a DayObjects, manifest: &Manifest, grace: &Grace) -> Vec<Garbage<'a>> {
     let written: BTreeMap<u64, i64> =
         objects.manifests.iter().map(|(version, listed)| (*version, listed.modified_ms)).collect();
     // A version that is gone itself was replaced by a later one: its time will do.

@@ -5,15 +5,11 @@
 
 use bytes::Bytes;
 use model::{EntryRef, Labels};
-use segment::{ColumnKind, ColumnMeta, Dictionary, Footer, Opened, Run};
+use segment::{ColumnKind, ColumnMeta, Dictionary, Footer, Run};
 use store::{SegmentRef, Store};
 
-use crate::Error;
-
-/// A segment up to this size is read in one request.
-const WHOLE_BYTES_MAX: u64 = 256 << 10;
-/// How much of the end of a larger one is read first.
-const TAIL_BYTES: u64 = 64 << 10;
+use crate::footer::bad;
+use crate::{Error, footer};
 
 /// A segment being read.
 pub(crate) struct Input {
@@ -44,19 +40,10 @@ struct Block {
 impl Input {
     /// Opens a segment by its end.
     pub(crate) async fn open(store: &Store, segment: SegmentRef) -> Result<Self, Error> {
-        let whole = segment.size <= WHOLE_BYTES_MAX;
-        let mut wanted = if whole { segment.size } else { TAIL_BYTES };
-        loop {
-            let tail = store.read_tail(&segment, wanted).await?;
-            match segment::open_tail(&tail, segment.size).map_err(|why| bad(&segment, why))? {
-                Opened::Footer(footer) => {
-                    let (held, held_from) = if whole { (tail, 0) } else { (Bytes::new(), 0) };
-                    return Ok(Input { segment, footer, next_block: 0, held, held_from, block: None });
-                }
-                Opened::NeedMore { from } if segment.size - from > wanted => wanted = segment.size - from,
-                Opened::NeedMore { .. } => return Err(bad(&segment, "its footer cannot be found")),
-            }
-        }
+        let (footer, tail) = footer::open(store, &segment).await?;
+        let whole = tail.len() as u64 == segment.size;
+        let held = if whole { tail } else { Bytes::new() };
+        Ok(Input { segment, footer, next_block: 0, held, held_from: 0, block: None })
     }
 
     /// About the memory that its largest block takes when decoded.
@@ -180,8 +167,4 @@ impl Input {
     pub(crate) fn refuse(&self, why: impl ToString) -> Error {
         bad(&self.segment, why)
     }
-}
-
-fn bad(segment: &SegmentRef, why: impl ToString) -> Error {
-    Error::Input { key: segment.key.to_string(), why: why.to_string() }
 }

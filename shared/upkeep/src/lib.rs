@@ -15,8 +15,10 @@ mod error;
 mod keep;
 mod settings;
 
+mod current;
 mod plan;
 
+mod footer;
 mod input;
 mod merge;
 
@@ -32,6 +34,12 @@ mod background;
 mod reminder;
 mod tend;
 
+mod report;
+
+mod budget;
+mod stats;
+mod verify;
+
 pub use background::Upkeep;
 pub use day::{Merged, merge_day};
 pub use error::Error;
@@ -39,5 +47,8 @@ pub use garbage::{Collected, collect_day};
 pub use keep::{Keep, KeepAll};
 pub use permission::Permission;
 pub use reminder::Reminder;
+pub use report::{Finding, FindingKind, Progress, Scope};
 pub use settings::{Grace, MergeSettings};
+pub use stats::{Holding, Pile, TenantStats, stats};
 pub use tend::{Tended, tend_day};
+pub use verify::{Verified, VerifySettings, verify};
