@@ -285,7 +285,7 @@ fn stats_json(stats: &QueryStats) -> serde_json::Value {
             "subqueries": 0,
             "totalEntriesReturned": stats.entries_returned,
             "splits": 0,
-            "shards": 0,
+            "shards": stats.shards,
             "totalPostFilterLines": stats.post_filter_lines,
             "totalStructuredMetadataBytesProcessed": stats.metadata_bytes,
         },

@@ -9,6 +9,7 @@ mod stats;
 mod tenant;
 mod time;
 mod value;
+mod wire;
 
 pub use entry::{Entry, EntryRef, EntryVisitor, StoredEntries, Stream};
 pub use labels::{Labels, LabelsBuilder, quote};
@@ -16,3 +17,4 @@ pub use stats::QueryStats;
 pub use tenant::{TenantId, TenantIdError};
 pub use time::{Day, NANOS_PER_SECOND, TimeRange, TimeRangeError};
 pub use value::{LogEntry, Point, Sample, Series, Value};
+pub use wire::{WireError, WireReader, WireWriter};

@@ -35,6 +35,10 @@ pub struct QueryStats {
     pub store_bytes: u64,
     /// Reads answered by a cache.
     pub cache_hits: u64,
+    /// Parts of the query that other processes were asked for.
+    pub shards: u64,
+    /// Those of them that came to nothing, and were done here after all.
+    pub shards_undone: u64,
     /// Nanoseconds from start to answer.
     pub exec_ns: u64,
     /// Nanoseconds spent waiting for a turn.
@@ -58,6 +62,8 @@ impl AddAssign for QueryStats {
         self.store_requests += other.store_requests;
         self.store_bytes += other.store_bytes;
         self.cache_hits += other.cache_hits;
+        self.shards += other.shards;
+        self.shards_undone += other.shards_undone;
         self.exec_ns += other.exec_ns;
         self.queue_ns += other.queue_ns;
     }

@@ -137,9 +137,9 @@ impl Cell for Last {
 /// Mean and squared deviations, after Welford; merged after Chan.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Moments {
-    count: u64,
-    mean: f64,
-    deviations: f64,
+    pub(super) count: u64,
+    pub(super) mean: f64,
+    pub(super) deviations: f64,
 }
 
 impl Moments {
@@ -201,6 +201,11 @@ impl<C: Cell> Cells<C> {
         for (index, cell) in other.cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
             self.at(other.first + index).absorb(cell);
         }
+    }
+
+    /// The cells with their numbers, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &C)> {
+        (self.first..).zip(&self.cells)
     }
 
     /// The memory that the cells take.

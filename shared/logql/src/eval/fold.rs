@@ -15,7 +15,7 @@ use crate::ast::{RangeAggregation, RangeOp};
 
 /// The aggregate of each series so far, in the shape that the operation needs.
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     Count(Vec<Cells<Count>>),
     Sum(Vec<Cells<Sum>>),
     Least(Vec<Cells<Least>>),
@@ -42,6 +42,7 @@ macro_rules! with_cells {
         }
     };
 }
+pub(super) use with_cells;
 
 /// The samples of one leaf, folded.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub struct RangeFold {
     windows: Windows,
     slots: HashMap<Labels, usize>,
     recent: Recent,
-    state: State,
+    pub(super) state: State,
     bytes: usize,
 }
 
@@ -251,8 +252,23 @@ impl RangeFold {
         if points.is_empty() { Vec::new() } else { vec![Series { labels, points }] }
     }
 
+    /// The series so far, each with its slot.
+    pub(super) fn series(&self) -> impl Iterator<Item = (usize, &Labels)> {
+        self.slots.iter().map(|(labels, slot)| (*slot, labels))
+    }
+
+    /// No cell has this number or a greater one.
+    pub(super) fn cells_max(&self) -> usize {
+        self.windows.cell(self.windows.time_range().1).map_or(0, |last| last + 1)
+    }
+
+    /// The states take so many bytes more.
+    pub(super) fn grew(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
     /// The slot of a series, made if need be.
-    fn slot(&mut self, series: &Labels) -> usize {
+    pub(super) fn slot(&mut self, series: &Labels) -> usize {
         if let Some(slot) = self.recent.get(series) {
             return slot;
         }

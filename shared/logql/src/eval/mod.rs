@@ -10,6 +10,7 @@ mod steps;
 mod cells;
 mod counter;
 mod fold;
+mod partial;
 
 mod aggregate;
 mod binary;
