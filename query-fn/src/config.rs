@@ -1,7 +1,9 @@
 //! The settings of the function, from its environment. Nothing else in this crate reads the environment.
 //!
 //! In: `LOGBARN_STORE` (a store's URL), `LOGBARN_CONFIG` (a file's path, or the YAML itself), `LOGBARN_BEARER_TOKENS` (who may
-//! sign in, hashed), `AWS_*`. Out: the query side, or an error that says which variable is wrong.
+//! sign in, hashed), `LOGBARN_LEAVES` (who helps with large questions, in place of `logbarn.fan_out.leaves`),
+//! `LOGBARN_RESPONSE_STREAM` (whether the function's URL takes streams), `AWS_*`. Out: the query side, or an error that says which
+//! variable is wrong.
 
 use std::sync::Arc;
 
@@ -10,17 +12,33 @@ use store::{Store, StoreUrl};
 
 use crate::Query;
 
-/// Opens the store named by `LOGBARN_STORE` under the configuration that `LOGBARN_CONFIG` gives.
-#[expect(clippy::disallowed_methods, reason = "the edge: the one place of this crate that reads the environment")]
-pub fn from_environment() -> anyhow::Result<Query> {
-    let url = std::env::var("LOGBARN_STORE").context("LOGBARN_STORE is not set: give a store, such as s3://bucket")?;
-    let url: StoreUrl = url.parse().context("LOGBARN_STORE")?;
-    let config = door::config::from_environment()?;
-    anyhow::ensure!(
-        std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some(),
-        "this is the function for AWS Lambda (AWS_LAMBDA_RUNTIME_API is not set); to run Logbarn here, use `logbarn serve`"
-    );
-    let aws = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
-    let store = Store::open(&url, aws).context("LOGBARN_STORE")?;
-    Ok(Query::new(store, Arc::new(config)))
+/// What the function needs to know.
+pub struct Settings {
+    /// The query side.
+    pub query: Query,
+    /// Whether requests are answered by streams.
+    pub streams: bool,
+}
+
+impl Settings {
+    /// Opens the store named by `LOGBARN_STORE` under the configuration that `LOGBARN_CONFIG` gives.
+    #[expect(clippy::disallowed_methods, reason = "the edge: the one place of this crate that reads the environment")]
+    pub fn from_environment() -> anyhow::Result<Self> {
+        let url =
+            std::env::var("LOGBARN_STORE").context("LOGBARN_STORE is not set: give a store, such as s3://bucket")?;
+        let url: StoreUrl = url.parse().context("LOGBARN_STORE")?;
+        let mut config = door::config::from_environment()?;
+        anyhow::ensure!(
+            std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some(),
+            "this is the function for AWS Lambda (AWS_LAMBDA_RUNTIME_API is not set); to run Logbarn here, use `logbarn serve`"
+        );
+        if let Some(leaves) = std::env::var("LOGBARN_LEAVES").ok().filter(|leaves| !leaves.is_empty()) {
+            config.logbarn.fan_out.leaves =
+                vec![leaves.parse().map_err(|why: String| anyhow::anyhow!(why)).context("LOGBARN_LEAVES")?];
+        }
+        let streams = std::env::var("LOGBARN_RESPONSE_STREAM").is_ok_and(|text| text == "true");
+        let aws: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();
+        let store = Store::open(&url, aws.clone()).context("LOGBARN_STORE")?;
+        Ok(Settings { query: Query::open(store, Arc::new(config), aws)?, streams })
+    }
 }

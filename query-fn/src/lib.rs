@@ -5,12 +5,15 @@
 
 pub mod config;
 mod error;
+mod fan;
+mod function;
 mod metrics;
 mod price;
 mod request;
 mod routes;
 mod tail;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,6 +32,8 @@ use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tail::{Hub, Poller};
 
 pub use door::complete;
+pub use fan::FanOutError;
+pub use function::Function;
 pub use loki_api::params::parse_timestamp;
 pub use loki_api::units::parse_duration;
 pub use prometheus_client::registry::Registry;
@@ -57,14 +62,33 @@ impl Inner {
 }
 
 impl Query {
-    /// Answers from this store, within the limits of this configuration.
+    /// Answers from this store, within the limits of this configuration, and without the help of leaves.
     pub fn new(store: Store, config: Arc<Config>) -> Self {
+        Self::with(store, config, None)
+    }
+
+    /// The same with the leaves that the configuration names; the `AWS_*` variables say how functions are reached.
+    pub fn open(
+        store: Store,
+        config: Arc<Config>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, FanOutError> {
+        let environment: HashMap<String, String> = environment.into_iter().collect();
+        let fan_out = fan::fan_out(&config.logbarn.fan_out, &environment)?;
+        Ok(Self::with(store, config, fan_out))
+    }
+
+    fn with(store: Store, config: Arc<Config>, fan_out: Option<engine::FanOut>) -> Self {
         let settings = EngineSettings {
             query_memory_bytes_max: usize::try_from(config.logbarn.query_memory_max).unwrap_or(usize::MAX),
             footer_cache_bytes_max: usize::try_from(config.logbarn.cache_memory_max).unwrap_or(usize::MAX),
             ..EngineSettings::default()
         };
         let engine = Engine::new(store.clone(), settings);
+        let engine = match fan_out {
+            Some(fan_out) => engine.with_fan_out(fan_out),
+            None => engine,
+        };
         let tail_metrics = metrics::TailMetrics::default();
         let hub = Hub::new(tail_metrics.clone());
         let poller = Poller::new(store, engine.clone(), hub.clone());
@@ -132,8 +156,8 @@ pub fn api_router(query: Query) -> Router {
         .route("/api/prom/series", asked(routes::labels::series))
         .layer(middleware::from_fn_with_state(query.clone(), deadline))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_BYTES_MIN).and(is_success)))
-        .with_state(query);
-    door::guarded(router, &config)
+        .with_state(query.clone());
+    door::guarded(router, &config).merge(fan::serve::router(query, &config))
 }
 
 /// Ends a question of any kind when its tenant's time is up.

@@ -16,6 +16,9 @@ pub(crate) struct Metrics {
     blocks_read: Counter<u64, AtomicU64>,
     blocks_skipped: Counter<u64, AtomicU64>,
     line_bytes: Counter<u64, AtomicU64>,
+    shards: Counter<u64, AtomicU64>,
+    shards_undone: Counter<u64, AtomicU64>,
+    shards_answered: Counter<u64, AtomicU64>,
 }
 
 /// What tails count.
@@ -48,6 +51,9 @@ impl Metrics {
             ("blocks_read", "Blocks of which columns were read", &self.blocks_read),
             ("blocks_skipped", "Blocks that the filters proved empty of matches", &self.blocks_skipped),
             ("line_bytes", "Bytes of lines that were looked at, uncompressed", &self.line_bytes),
+            ("shards", "Parts of queries that leaves were asked for", &self.shards),
+            ("shards_undone", "Those that no leaf answered, done by this process", &self.shards_undone),
+            ("shards_answered", "Parts of other processes' queries that were answered here", &self.shards_answered),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -62,5 +68,12 @@ impl Metrics {
         self.blocks_read.inc_by(stats.blocks_read);
         self.blocks_skipped.inc_by(stats.blocks_skipped);
         self.line_bytes.inc_by(stats.line_bytes);
+        self.shards.inc_by(stats.shards);
+        self.shards_undone.inc_by(stats.shards_undone);
+    }
+
+    /// Counts a part of another process's query.
+    pub(crate) fn count_shard(&self) {
+        self.shards_answered.inc();
     }
 }

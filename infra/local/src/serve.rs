@@ -52,7 +52,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
     let listener = listen(&options, &config).await?;
     let address = listener.local_addr()?;
     let ingest = Ingest::new(store.clone(), config.clone(), CommitSettings::new(&config, url.is_bucket()));
-    let query = Query::new(store.clone(), config.clone());
+    let query = Query::open(store.clone(), config.clone(), aws_environment())?;
     // Only this process writes to a folder; into a bucket others may push as well, so there tails ask the bucket.
     let ingest = if url.is_bucket() { ingest } else { tell_tails(ingest, &query) };
     let app = app(ingest.clone(), query.clone(), &store, &config);
@@ -178,8 +178,11 @@ pub(crate) fn store_url(given: Option<&str>) -> Result<StoreUrl> {
 
 /// Keys, region and endpoint come from the usual `AWS_*` variables.
 pub(crate) fn open(url: &StoreUrl) -> Result<Store> {
-    let environment = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
-    Store::open(url, environment).with_context(|| format!("cannot open the store {url}"))
+    Store::open(url, aws_environment()).with_context(|| format!("cannot open the store {url}"))
+}
+
+fn aws_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars().filter(|(name, _)| name.starts_with("AWS_"))
 }
 
 async fn listen(options: &ServeOptions, config: &Config) -> Result<TcpListener> {

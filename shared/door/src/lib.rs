@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use exposition::exposition;
 use observe::Observer;
 
-pub use sign_in::guarded;
+pub use sign_in::{for_token, guarded};
 
 /// A whole server: an API, `/ready` for everybody, `/metrics` for whom the configuration lets in, and each request seen.
 pub fn complete(api: Router, mut registry: Registry, config: &Arc<Config>) -> Router {

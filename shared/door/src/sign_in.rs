@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use loki_api::auth::{CHALLENGE, Verdict};
-use loki_api::config::Config;
+use loki_api::config::{Config, Token};
 use loki_api::tenancy::TENANT_HEADER;
 use tokio::sync::Semaphore;
 
@@ -34,6 +34,16 @@ pub fn guarded<S: Clone + Send + Sync + 'static>(router: Router<S>, config: &Arc
     }
     let door = Door { config: config.clone(), turns: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE_MAX)) };
     router.layer(middleware::from_fn_with_state(door, enter))
+}
+
+/// The same router for other processes of the deployment: for whoever has the token that they share. For others there is nothing.
+pub fn for_token(router: Router, token: Token) -> Router {
+    router.layer(middleware::from_fn_with_state(token, enter_with_token))
+}
+
+async fn enter_with_token(State(token): State<Token>, request: Request, next: Next) -> Response {
+    let known = values(request.headers(), AUTHORIZATION).any(|given| token.is_in(given));
+    if known { next.run(request).await } else { crate::not_found().await.into_response() }
 }
 
 async fn enter(State(door): State<Door>, mut request: Request, next: Next) -> Response {

@@ -32,6 +32,11 @@ impl Budget {
         self.blocks.clone().acquire_many_owned(pieces(bytes)).await.map_err(|_| Error::Cancelled)
     }
 
+    /// The share of results.
+    pub(crate) fn results_bytes_max(&self) -> usize {
+        self.total_bytes / 2
+    }
+
     /// Fails if results have grown beyond their share.
     pub(crate) fn check_results(&self, bytes: usize) -> Result<(), Error> {
         if bytes > self.total_bytes / 2 { Err(self.exceeded(bytes.saturating_mul(2))) } else { Ok(()) }

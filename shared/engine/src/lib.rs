@@ -37,6 +37,8 @@ mod patterns;
 mod tally;
 mod volume;
 
+mod shard;
+
 mod explain;
 
 use std::collections::BTreeSet;
@@ -59,11 +61,13 @@ pub use patterns::{Pattern, Patterns, PatternsRequest};
 pub use plan::{Plan, PlannedBlock, PlannedRun, PlannedSegment, Skip};
 pub use request::{Answer, Direction, LabelsRequest, Limits, QueryRequest, When};
 pub use settings::EngineSettings;
+pub use shard::{FanOut, FanOutSettings, Leaves, Undone};
 pub use volume::{IndexStats, VolumeBy, VolumeRequest};
 
 use footers::Footers;
 use reader::Reader;
 use scan::Scan;
+use shard::Fan;
 use tenants::Tenants;
 
 /// Answers queries over one store. Cloning copies a pointer.
@@ -72,13 +76,19 @@ pub struct Engine {
     store: Store,
     settings: EngineSettings,
     footers: Arc<Footers>,
+    fan_out: Option<FanOut>,
 }
 
 impl Engine {
     /// An engine over a store.
     pub fn new(store: Store, settings: EngineSettings) -> Self {
         let footers = Arc::new(Footers::new(settings.footer_cache_bytes_max));
-        Engine { store, settings, footers }
+        Engine { store, settings, footers, fan_out: None }
+    }
+
+    /// The same engine, which gives slices of large questions to other processes.
+    pub fn with_fan_out(self, fan_out: FanOut) -> Self {
+        Engine { fan_out: Some(fan_out), ..self }
     }
 
     /// Answers a LogQL query. Dropping the future ends its work.
@@ -93,11 +103,12 @@ impl Engine {
         let request = QueryRequest { when, ..request };
         let reader = self.reader(Tenants::of_query(&request.tenants, &expr)?);
         let (scan, _cancel) = Scan::new(reader.clone());
+        let fan = Fan::new(self.fan_out.as_ref(), &request, &scan);
         let answering = async {
             guard::check_bytes(&expr, when, &request.limits, &reader).await?;
             match &expr {
-                Expr::Log(log) => log_query(log, &request, &scan).await,
-                Expr::Metric(metric) => metric_query(metric, &request, &scan).await,
+                Expr::Log(log) => log_query(log, &request, &scan, &fan).await,
+                Expr::Metric(metric) => metric_query(metric, &request, &fan).await,
             }
         };
         let (value, warnings) = within(request.limits.query_timeout, answering).await?;
@@ -186,13 +197,18 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, Error
     }
 }
 
-async fn log_query(expr: &LogExpr, request: &QueryRequest, scan: &Scan) -> Result<ValueAndWarnings, Error> {
+async fn log_query(
+    expr: &LogExpr,
+    request: &QueryRequest,
+    scan: &Scan,
+    fan: &Fan<'_>,
+) -> Result<ValueAndWarnings, Error> {
     let (range, interval_ns) = log_range(request)?;
     let query = logs::LogQuery::new(expr, request.direction, request.limit)?;
     let entries = if interval_ns > 0 {
         thinned(&query, request, scan, range, interval_ns).await?
     } else {
-        query.run(scan, range).await?
+        fan.entries(expr, &query, range).await?
     };
     Ok((Value::Entries(entries), Vec::new()))
 }
@@ -266,8 +282,8 @@ fn steps(request: &QueryRequest) -> Steps {
     }
 }
 
-async fn metric_query(expr: &MetricExpr, request: &QueryRequest, scan: &Scan) -> Result<ValueAndWarnings, Error> {
-    let evaluated = metrics::evaluate(expr, steps(request), scan).await?;
+async fn metric_query(expr: &MetricExpr, request: &QueryRequest, fan: &Fan<'_>) -> Result<ValueAndWarnings, Error> {
+    let evaluated = metrics::evaluate(expr, steps(request), fan).await?;
     let (most, found) = (request.limits.max_query_series, evaluated.series_count());
     let too_many = most > 0 && found > most;
     let reached = format!("maximum number of series ({most}) reached for a single query");

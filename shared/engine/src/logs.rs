@@ -108,8 +108,19 @@ impl LogQuery {
 
     /// As `run`, with what else is known of the entries.
     pub(crate) async fn find(&self, scan: &Scan, range: TimeRange) -> Result<Newest, Error> {
+        let segments = scan.reader().segments(range).await?;
+        self.find_in(scan, range, segments).await
+    }
+
+    /// As `find`, where these segments are all that may hold entries of the range.
+    pub(crate) async fn find_in(
+        &self,
+        scan: &Scan,
+        range: TimeRange,
+        segments: Vec<SegmentRef>,
+    ) -> Result<Newest, Error> {
         let newest = Mutex::new(Newest::new(self.limit));
-        let mut waves = Waves::new(scan.reader().segments(range).await?, self.direction);
+        let mut waves = Waves::new(segments, self.direction);
         while let Some(next) = waves.peek() {
             if self.is_beyond(&newest, next.min_ts, next.max_ts) {
                 break;

@@ -12,7 +12,8 @@ use logql::ast::MetricExpr;
 use logql::eval::{self, Leaf, RangeFold, Steps};
 use logql::matcher::Selector;
 use logql::sample::{Sampler, StreamSampler};
-use model::{Labels, Series, TimeRange};
+use model::{Labels, TimeRange};
+use store::SegmentRef;
 
 use crate::Error;
 use crate::columns::{self, Bulk};
@@ -26,6 +27,7 @@ use crate::prune::prune;
 use crate::reader::at_once;
 use crate::rows::{Columns, Metadata, Rows};
 use crate::scan::Scan;
+use crate::shard::Fan;
 
 /// Rows between two looks at whether anyone still waits.
 const CHECK_ROWS: usize = 4096;
@@ -33,20 +35,25 @@ const CHECK_ROWS: usize = 4096;
 const CODES_KEPT_MAX: usize = 4096;
 
 /// The value of an expression at each step.
-pub(crate) async fn evaluate(expr: &MetricExpr, steps: Steps, scan: &Scan) -> Result<eval::Evaluated, Error> {
+pub(crate) async fn evaluate(expr: &MetricExpr, steps: Steps, fan: &Fan<'_>) -> Result<eval::Evaluated, Error> {
     let mut leaves = Vec::new();
-    for leaf in eval::leaves(expr) {
-        leaves.push(fold_leaf(&leaf, steps, scan).await?);
+    for (index, leaf) in eval::leaves(expr).iter().enumerate() {
+        leaves.push(fan.fold(index, leaf, steps).await?.finish());
     }
     Ok(eval::evaluate(expr, steps, leaves)?)
 }
 
-async fn fold_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan) -> Result<Vec<Series>, Error> {
+/// The samples of a leaf that lie in a range of time, of which these segments tell.
+pub(crate) async fn fold(
+    leaf: &Leaf<'_>,
+    steps: Steps,
+    scan: &Scan,
+    range: TimeRange,
+    segments: Vec<SegmentRef>,
+) -> Result<RangeFold, Error> {
     let log = &leaf.aggregation.log;
-    let range = leaf_range(leaf, steps)?;
     let selector = Selector::new(&log.selector)?;
     let sampler = Arc::new(Sampler::new(leaf)?);
-    let segments = scan.reader().segments(range).await?;
     let opened = scan.reader().open(segments).await?;
     let mut plan = Plan::new(&selector, range, needles::of_pipeline(&log.pipeline), opened);
     prune(&mut plan, scan.reader()).await?;
@@ -72,7 +79,7 @@ async fn fold_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan) -> Result<Vec<Ser
     let mut all = folds.pop().unwrap_or_else(|| RangeFold::new(leaf, steps));
     folds.into_iter().for_each(|fold| all.merge(fold));
     scan.budget().check_results(all.memory_bytes())?;
-    Ok(all.finish())
+    Ok(all)
 }
 
 /// The times of the entries that a leaf looks at.

@@ -46,8 +46,11 @@ impl Reader {
     /// The figures so far.
     pub(crate) fn stats(&self) -> QueryStats {
         let counts = self.counts();
-        let stats = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        QueryStats { store_requests: counts.requests(), store_bytes: counts.bytes_in, ..stats }
+        let mut stats = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        // Noted already is what leaves asked the store for.
+        stats.store_requests += counts.requests();
+        stats.store_bytes += counts.bytes_in;
+        stats
     }
 
     /// What was asked of the store so far.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml_ng::{Mapping, Value};
 
 use crate::auth::{SignIn, SignInSettings, TokenSettings};
+pub use crate::fan_out::{FanOut, LeafAddress, Token};
 pub use crate::limits::{BlockedQuery, Limits, StreamRetention};
 use crate::limits::{duration, size};
 use crate::otlp::OtlpDefaults;
@@ -166,6 +167,8 @@ pub struct Logbarn {
     pub only_merger: bool,
     /// Who may use the server; nobody listed, everybody may.
     pub sign_in: SignInSettings,
+    /// Which processes help with large questions.
+    pub fan_out: FanOut,
 }
 
 impl Default for Config {
@@ -251,6 +254,7 @@ impl Default for Logbarn {
             merge_bytes_min: 64 << 20,
             only_merger: false,
             sign_in: SignInSettings::default(),
+            fan_out: FanOut::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod aws;
 pub mod config;
 pub mod documents;
+mod fan_out;
 mod limits;
 pub mod narrow;
 pub mod otlp;

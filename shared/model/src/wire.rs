@@ -176,7 +176,10 @@ mod tests {
         assert!(unsigned.iter().all(|value| input.unsigned() == Ok(*value)));
         assert!(signed.iter().all(|value| input.signed() == Ok(*value)));
         assert!(floats.iter().all(|value| input.float().expect("a float").to_bits() == value.to_bits()));
-        assert_eq!((input.labels(), input.end().is_err(), input.byte(), input.end()), (Ok(labels), true, Ok(7), Ok(())));
+        assert_eq!(
+            (input.labels(), input.end().is_err(), input.byte(), input.end()),
+            (Ok(labels), true, Ok(7), Ok(()))
+        );
     }
 
     #[test]
