@@ -1,11 +1,13 @@
 //! The settings of the function, from its environment. Nothing else in this crate reads the environment or the clock.
 //!
 //! In: `LOGBARN_STORE` (a store's URL), `LOGBARN_CONFIG` (a file's path, or the YAML itself), `LOGBARN_BEARER_TOKENS` (who may
-//! sign in, hashed), `AWS_*`. Out: a store and a configuration, or an error that says which variable is wrong.
+//! sign in, hashed), `LOGBARN_MERGE_FUNCTION` (who merges; this function itself, if it is not set), `AWS_*`. Out: a store and a
+//! configuration, or an error that says which variable is wrong.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use invoke::Functions;
 // What a process needs that runs this function beside others over one store.
 pub use door::config::read_overrides;
 pub use loki_api::config::{Config, TlsServer};
@@ -23,6 +25,8 @@ pub struct Settings {
     pub config: Config,
     /// How events become streams.
     pub events: EventSettings,
+    /// Who is asked to merge, and by which client.
+    pub merger: Option<(Functions, String)>,
     /// Whether this process is a Lambda function.
     pub on_lambda: bool,
 }
@@ -38,8 +42,12 @@ impl Settings {
         let aws: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();
         let store = Store::open(&url, aws.clone()).context("LOGBARN_STORE")?;
         let events = EventSettings::from_variables(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
+        let name = std::env::var("LOGBARN_MERGE_FUNCTION").or_else(|_| std::env::var("AWS_LAMBDA_FUNCTION_NAME"));
+        let name = name.ok().filter(|name| !name.is_empty());
+        let functions = name.is_some().then(|| Functions::open(aws.clone())).transpose()?;
         let events = EventSettings { aws, own_bucket: url.bucket().map(str::to_owned), ..events };
-        Ok(Settings { store, config, events, on_lambda: std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() })
+        let on_lambda = std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some();
+        Ok(Settings { store, config, events, merger: functions.zip(name), on_lambda })
     }
 }
 

@@ -3,24 +3,29 @@
 //! In: the event's JSON. Out: what AWS wants to hear. Records that cannot be stored are named one by one, so that only they are
 //! sent again (and in the end handed to the failure destination); everything else of the event is stored. Ids are functions of
 //! what was sent: AWS may deliver twice, the store keeps it once. Whatever a limit refuses for good is counted and logged, as a
-//! client of HTTP would be told.
+//! client of HTTP would be told. Requests to merge and schedules go on to `merges`.
 
 mod objects;
 mod settings;
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use http::StatusCode;
 use loki_api::aws::content::Content;
 use loki_api::aws::{Event, EventError, ObjectRef, Record, Source};
 use loki_api::push::{self, PushEntry, PushRequest, PushStream};
-use model::Labels;
+use model::{Day, Labels};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::Ingest;
 use crate::accept::Accepted;
 use crate::body::Encoding;
+use crate::commit::CommitError;
 use crate::error::PushError;
+use crate::merges::{MergeFailure, Merges};
 
 pub use settings::EventSettings;
 
@@ -29,6 +34,9 @@ pub use settings::EventSettings;
 pub struct Events {
     ingest: Ingest,
     settings: EventSettings,
+    merges: Option<Merges>,
+    /// Whether objects are fetched that a record speaks of: only AWS itself may choose what this role reads.
+    fetches: bool,
 }
 
 /// Why an event, or a record of it, is not stored.
@@ -40,6 +48,12 @@ pub enum EventFailure {
     /// It could not be taken as a push.
     #[error("{0}")]
     Push(String),
+    /// A day could not be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeFailure),
+    /// A request to merge, to somebody who does not.
+    #[error("this function does not merge")]
+    MergesNothing,
     /// An object could not be read: the text says whether it is missing or forbidden.
     #[error("reading s3://{bucket}/{key}: {why}")]
     Object {
@@ -67,11 +81,29 @@ struct OpenRecord {
 impl Events {
     /// Takes events for this ingest side.
     pub fn new(ingest: Ingest, settings: EventSettings) -> Self {
-        Events { ingest, settings }
+        Events { ingest, settings, merges: None, fetches: true }
     }
 
-    /// Stores what an event brings and gives the answer; an error asks AWS to send the whole event again.
-    pub async fn handle(&self, event: Value) -> Result<Value, EventFailure> {
+    /// Takes records that somebody sent who signed in.
+    pub(crate) fn of_stranger(ingest: Ingest, settings: EventSettings) -> Self {
+        Events { fetches: false, ..Events::new(ingest, settings) }
+    }
+
+    /// The same with somebody who merges.
+    pub fn with_merges(self, merges: Merges) -> Self {
+        Events { merges: Some(merges), ..self }
+    }
+
+    /// Asks for the merges that what was stored has made due. To be called before an answer: behind it nothing runs.
+    pub(crate) async fn ask_for_merges(&self) {
+        if let Some(merges) = &self.merges {
+            merges.ask().await;
+        }
+    }
+
+    /// Does what an event is about, stores what it brings, and gives the answer; an error asks AWS to send the whole event again.
+    /// Merges end before `until`.
+    pub async fn handle(&self, event: Value, until: Instant) -> Result<Value, EventFailure> {
         match Event::tell(event)? {
             Event::CloudWatch(data) => {
                 // As a record of nobody: the subscription carries no labels of its own.
@@ -88,9 +120,14 @@ impl Events {
             Event::Records(records) => self.records(records).await,
             Event::Transformation(records) => self.transformation(records).await,
             Event::Objects(objects) => self.objects(&objects).await.map(|()| Value::Null),
-            Event::Own(request) => Err(EventError::Unknown(format!("request {request}")).into()),
+            Event::Merge(request) => Ok(self.merges()?.merge(&request, until).await?),
+            Event::Schedule => Ok(self.merges()?.look_after(Day::of((self.ingest.now)())).await?),
             Event::Nothing => Ok(Value::Null),
         }
+    }
+
+    fn merges(&self) -> Result<&Merges, EventFailure> {
+        self.merges.as_ref().ok_or(EventFailure::MergesNothing)
     }
 
     /// Queues and streams hear which records failed; a topic can only be told that all did.
@@ -105,28 +142,23 @@ impl Events {
     }
 
     /// Firehose gets every record back as it was, and hears which ones could not be stored.
-    async fn transformation(&self, records: Vec<Record>) -> Result<Value, EventFailure> {
-        use base64::Engine as _;
-        let base64 = base64::engine::general_purpose::STANDARD;
-        let mut answers: Vec<(String, String)> =
-            records.iter().map(|record| (record.id.clone(), base64.encode(&record.data))).collect();
-        let failed = self.store_records(records, true).await?;
-        let records: Vec<Value> = answers
-            .drain(..)
-            .map(|(id, data)| {
-                let result = if failed.iter().any(|(f, _)| *f == id) { "ProcessingFailed" } else { "Ok" };
-                json!({"recordId": id, "result": result, "data": data})
-            })
-            .collect();
-        Ok(json!({"records": records}))
+    async fn transformation(&self, records: Vec<(Record, String)>) -> Result<Value, EventFailure> {
+        let (records, data): (Vec<Record>, Vec<String>) = records.into_iter().unzip();
+        let ids: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
+        let failed: HashSet<String> = self.store_records(records, true).await?.into_iter().map(|(id, _)| id).collect();
+        let answer = |(id, data): (String, String)| {
+            let result = if failed.contains(&id) { "ProcessingFailed" } else { "Ok" };
+            json!({"recordId": id, "result": result, "data": data})
+        };
+        Ok(json!({"records": ids.into_iter().zip(data).map(answer).collect::<Vec<_>>()}))
     }
 
     /// Stores records side by side; gives those that could not be, each with its reason. An error is everybody's.
-    async fn store_records(
+    pub(crate) async fn store_records(
         &self,
         records: Vec<Record>,
         carrier_labels: bool,
-    ) -> Result<Vec<(String, EventFailure)>, EventFailure> {
+    ) -> Result<Vec<(String, EventFailure)>, PushError> {
         let bytes_max = self.ingest.config.distributor.max_decompressed_size;
         let mut failed = Vec::new();
         let mut open = Vec::with_capacity(records.len());
@@ -138,7 +170,7 @@ impl Events {
         }
         let this = self.clone();
         let judged = tokio::task::spawn_blocking(move || this.judge_records(&open, carrier_labels)).await;
-        let judged = judged.map_err(|e| EventFailure::Push(e.to_string()))??;
+        let judged = judged.map_err(|e| PushError::Commit(CommitError::Packing(e.to_string())))?;
         failed.extend(judged.failed);
         self.commit(judged.accepted).await?;
         for (id, objects) in judged.objects {
@@ -153,13 +185,14 @@ impl Events {
     }
 
     /// Reads all records and judges what they hold as one push.
-    fn judge_records(&self, open: &[OpenRecord], carrier_labels: bool) -> Result<Judged, EventFailure> {
+    fn judge_records(&self, open: &[OpenRecord], carrier_labels: bool) -> Judged {
         let mut hash = Xxh3::new();
         let mut judged = Judged::default();
         let mut contents = Vec::with_capacity(open.len());
         for one in open {
             let id = one.record.id.clone();
-            match Content::of(&one.data) {
+            let content = if self.fetches { Content::of(&one.data) } else { Content::of_stranger(&one.data) };
+            match content {
                 Ok(Content::Objects(objects)) => judged.objects.push((id, objects)),
                 Ok(Content::Nothing) => {}
                 Ok(content) => contents.push((&one.record, content)),
@@ -178,7 +211,7 @@ impl Events {
         }
         let bytes = open.iter().map(|one| one.data.len()).sum();
         judged.accepted = self.judge(&request, hash.digest128(), bytes);
-        Ok(judged)
+        judged
     }
 
     fn streams<'a>(
@@ -209,14 +242,14 @@ impl Events {
     }
 
     /// Stores what was accepted. What was refused for now (a rate, say) is an error; what was refused for good is only told.
-    async fn commit(&self, accepted: Accepted) -> Result<(), EventFailure> {
+    async fn commit(&self, accepted: Accepted) -> Result<(), PushError> {
         let tenant = &self.settings.tenant;
         self.ingest.metrics.count_push(tenant, accepted.lines_received, accepted.bytes_received, &accepted.refusals);
         if accepted.batch.rows() > 0 {
-            self.ingest.committer.commit(tenant, accepted.batch).await.map_err(PushError::from)?;
+            self.ingest.committer.commit(tenant, accepted.batch).await?;
         }
         match accepted.blocked.or_else(|| accepted.refusals.answer()) {
-            Some((StatusCode::TOO_MANY_REQUESTS, text)) => Err(EventFailure::Push(text)),
+            Some((StatusCode::TOO_MANY_REQUESTS, text)) => Err(PushError::Refused(StatusCode::TOO_MANY_REQUESTS, text)),
             Some((status, text)) => {
                 tracing::warn!(status = status.as_u16(), "entries of an event were refused: {text}");
                 Ok(())

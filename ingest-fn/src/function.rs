@@ -1,21 +1,28 @@
 //! One function for everything it may be invoked with: HTTP requests go to the router, everything else is an event.
 //!
 //! In: the JSON of an invocation. Out: the JSON of an answer. Requests of Function URLs, API Gateway (both versions) and load
-//! balancers are told by what only they have; their answers take the form that the sender wants.
+//! balancers are told by what only they have; their answers take the form that the sender wants. Once an answer is given the process
+//! may be frozen, so everything is done before.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, LambdaEvent, Service};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use crate::config;
 use crate::events::Events;
 
 /// The stage that has no path of its own.
 const STAGE_WITHOUT_PATH: &str = "$default";
+
+/// Bytes of a body as it stands in an event: what Lambda passes on. An emulator may pass on more.
+const BODY_BYTES_MAX: usize = 6 << 20;
 
 /// What an invocation ends with when it cannot be answered.
 type Failure = lambda_http::Error;
@@ -34,9 +41,22 @@ impl Function {
     }
 
     async fn answer(self, event: LambdaEvent<Value>) -> Result<Value, Failure> {
+        let events = self.events.clone();
+        let answer = match is_http(&event.payload) {
+            true => self.request(event).await,
+            false => {
+                let until = until(event.context.deadline);
+                events.handle(event.payload, until).await.map_err(Failure::from)
+            }
+        };
+        events.ask_for_merges().await;
+        answer
+    }
+
+    async fn request(self, event: LambdaEvent<Value>) -> Result<Value, Failure> {
         let LambdaEvent { mut payload, context } = event;
-        if !is_http(&payload) {
-            return Ok(self.events.handle(payload).await?);
+        if let Some(bytes) = payload["body"].as_str().map(str::len).filter(|bytes| *bytes > BODY_BYTES_MAX) {
+            return Ok(too_large(bytes));
         }
         // The stage is part of API Gateway's URL and not of Loki's paths.
         payload["requestContext"]["stage"] = STAGE_WITHOUT_PATH.into();
@@ -45,6 +65,22 @@ impl Function {
         let answer = Adapter::from(self.router).call(LambdaEvent::new(request, context));
         Ok(serde_json::to_value(answer.await?)?)
     }
+}
+
+/// When the time of an invocation is up, from the deadline that it came with: milliseconds since 1970.
+fn until(deadline_ms: u64) -> Instant {
+    let now_ms = u64::try_from(config::now_ns() / 1_000_000).unwrap_or_default();
+    Instant::now() + Duration::from_millis(deadline_ms.saturating_sub(now_ms))
+}
+
+/// The answer to a body that Lambda would not have passed on.
+fn too_large(bytes: usize) -> Value {
+    let text = format!(
+        "the body takes {bytes} bytes of an event, and AWS Lambda passes on {BODY_BYTES_MAX} (a compressed body counts a third \
+         more than it has): send smaller batches\n"
+    );
+    let headers = json!({"content-type": "text/plain; charset=utf-8"});
+    json!({"statusCode": 413, "headers": headers, "body": text, "isBase64Encoded": false})
 }
 
 /// Whether an invocation is a request: only those have a request context with a method, or one of a load balancer.

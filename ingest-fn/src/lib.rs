@@ -2,11 +2,13 @@
 //!
 //! In: HTTP requests in the formats of Loki, OpenTelemetry, Elasticsearch and VictoriaLogs, and events of AWS services. Out: one
 //! object for each (tenant, day) of a group of pushes, and an answer once it is stored. The modules follow a push: config, push
-//! (documents), body (lz4), accept (names, level, rates, refusal), batch, commit, live; events and function for AWS; error, metrics.
+//! (documents, firehose), body (lz4), accept (names, level, rates, refusal), batch, commit, live; events, function and merges for AWS;
+//! error, metrics.
 
 pub mod config;
 
 mod documents;
+mod firehose;
 mod push;
 
 mod body;
@@ -24,6 +26,7 @@ mod live;
 
 mod events;
 mod function;
+mod merges;
 mod upkeep;
 
 mod error;
@@ -42,6 +45,7 @@ use tokio::sync::Semaphore;
 pub use commit::CommitSettings;
 pub use events::{EventFailure, EventSettings, Events};
 pub use function::Function;
+pub use merges::{MergeFailure, Merges};
 pub use push::BATCH_HEADER;
 pub use upkeep::{Upkeep, upkeep};
 
@@ -66,6 +70,7 @@ pub struct Ingest {
     rates: Arc<Rates>,
     committer: Committer,
     metrics: Metrics,
+    event_settings: Arc<EventSettings>,
     now: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
 
@@ -79,6 +84,7 @@ impl Ingest {
             rates: Arc::default(),
             committer: Committer::new(store, commit),
             metrics: Metrics::default(),
+            event_settings: Arc::default(),
             now: Arc::new(config::now_ns),
         }
     }
@@ -86,6 +92,12 @@ impl Ingest {
     /// The same with another clock, nanoseconds since 1970.
     pub fn with_clock(mut self, now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         self.now = Arc::new(now);
+        self
+    }
+
+    /// The same with settings for what AWS services deliver over HTTP; the tenant is the request's.
+    pub fn with_event_settings(mut self, settings: EventSettings) -> Self {
+        self.event_settings = Arc::new(settings);
         self
     }
 
@@ -125,6 +137,7 @@ pub fn api_router(ingest: Ingest) -> Router {
 pub fn push_router(ingest: Ingest) -> Router {
     Router::new()
         .merge(documents::routes())
+        .merge(firehose::routes())
         .route("/loki/api/v1/push", post(push::push))
         .route("/insert/loki/api/v1/push", post(push::push))
         .route("/insert/opentelemetry/v1/logs", post(push::otlp))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ingest_fn::config::Settings;
-use ingest_fn::{CommitSettings, Events, Function, Ingest, router};
+use ingest_fn::{CommitSettings, Events, Function, Ingest, Merges, router};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -19,8 +19,11 @@ async fn main() -> anyhow::Result<()> {
     );
     // A function serves one request at a time: there is nobody to wait for.
     let commit = CommitSettings { window: Duration::ZERO, ..CommitSettings::new(&settings.config, true) };
-    let ingest = Ingest::new(settings.store, Arc::new(settings.config), commit);
-    let function = Function::new(router(ingest.clone()), Events::new(ingest, settings.events));
+    let merges = Merges::new(settings.store, &settings.config, settings.merger);
+    let ingest = Ingest::new(merges.watched_store(), Arc::new(settings.config), commit);
+    let ingest = ingest.with_event_settings(settings.events.clone());
+    let events = Events::new(ingest.clone(), settings.events).with_merges(merges);
+    let function = Function::new(router(ingest), events);
     lambda_http::lambda_runtime::run(function)
         .await
         .map_err(anyhow::Error::from_boxed)

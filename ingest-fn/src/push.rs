@@ -118,7 +118,7 @@ pub(crate) async fn receive(
 
 impl Ingest {
     /// The tenant of a request.
-    fn tenant(&self, headers: &HeaderMap) -> Result<TenantId, PushError> {
+    pub(crate) fn tenant(&self, headers: &HeaderMap) -> Result<TenantId, PushError> {
         Ok(self.config.tenant(headers.get_all(TENANT_HEADER).iter().map(HeaderValue::as_bytes))?)
     }
 

@@ -11,15 +11,23 @@ use store::Store;
 
 /// Merges the store in the background as the configuration wants it. Starts nothing.
 pub fn upkeep(store: Store, config: &Config) -> Upkeep {
-    let permission = match (config.logbarn.merge, config.logbarn.only_merger) {
+    Upkeep::new(store, merge_settings(config), Grace::default(), permission(config), Arc::new(KeepAll))
+}
+
+/// Whether merging is allowed.
+pub(crate) fn permission(config: &Config) -> Permission {
+    match (config.logbarn.merge, config.logbarn.only_merger) {
         (false, _) => Permission::Never,
         (true, false) => Permission::IfSafe,
         (true, true) => Permission::OnlyMerger,
-    };
-    let settings = MergeSettings {
+    }
+}
+
+/// When a day is due.
+pub(crate) fn merge_settings(config: &Config) -> MergeSettings {
+    MergeSettings {
         fresh_count_min: config.logbarn.merge_objects_min.max(1),
         fresh_bytes_min: config.logbarn.merge_bytes_min.max(1),
         ..MergeSettings::default()
-    };
-    Upkeep::new(store, settings, Grace::default(), permission, Arc::new(KeepAll))
+    }
 }

@@ -14,6 +14,7 @@ use lambda_http::{Context, LambdaEvent, Service as _};
 use serde_json::{Value, json};
 use testkit::http::client;
 use testkit::moto::Moto;
+use tokio::time::Instant;
 
 const NOW_MS: i64 = NOW_NS / 1_000_000;
 const YAML: &str = "auth_enabled: false";
@@ -48,8 +49,8 @@ fn kinesis(number: &str, data: impl AsRef<[u8]>) -> Value {
 /// Delivers an event twice; gives the answer, which must be the same, and how many distinct and how many rows are stored.
 async fn twice(world: &World, event: Value) -> (Result<Value, String>, usize, usize) {
     let events = events(world);
-    let first = events.handle(event.clone()).await.map_err(|e| e.to_string());
-    let second = events.handle(event).await.map_err(|e| e.to_string());
+    let first = events.handle(event.clone(), Instant::now()).await.map_err(|e| e.to_string());
+    let second = events.handle(event, Instant::now()).await.map_err(|e| e.to_string());
     assert_eq!(first, second);
     let rows = world.rows("fake").await;
     let mut distinct = rows.clone();
@@ -88,7 +89,7 @@ async fn labels_are_those_of_lambda_promtail() {
     let settings =
         EventSettings { extra_labels: vec![("__extra_team".into(), "a".into())], ..EventSettings::default() };
     let event = json!({"Records": [kinesis("1", gzip(cloud_watch(1)))]});
-    Events::new(world.ingest.clone(), settings).handle(event).await.expect("stored");
+    Events::new(world.ingest.clone(), settings).handle(event, Instant::now()).await.expect("stored");
     let rows = world.rows("fake").await;
     let labels: Vec<(&str, &str)> = rows[0].0.iter().filter(|(name, _)| *name != "service_name").collect();
     let want = [
@@ -122,15 +123,15 @@ async fn a_store_that_fails_fails_the_event() {
     let world = world(YAML);
     world.faulty.add(Rule::once(Operation::Put, Fault::LostResponse));
     let event = json!({"Records": [sqs("1", "a")]});
-    assert!(events(&world).handle(event.clone()).await.is_err(), "AWS is to send it again");
-    events(&world).handle(event).await.expect("the second time it is there");
+    assert!(events(&world).handle(event.clone(), Instant::now()).await.is_err(), "AWS is to send it again");
+    events(&world).handle(event, Instant::now()).await.expect("the second time it is there");
     assert_eq!(world.rows("fake").await.len(), 1);
 }
 
 #[tokio::test]
 async fn unknown_events_fail_by_name() {
     let world = world(YAML);
-    let error = events(&world).handle(json!({"detail": {}})).await.expect_err("unknown").to_string();
+    let error = events(&world).handle(json!({"detail": {}}), Instant::now()).await.expect_err("unknown").to_string();
     assert_eq!(error, "an event of an unknown kind, with the keys detail");
 }
 
@@ -206,7 +207,7 @@ async fn objects_of_s3_are_read_line_by_line() {
             "eventTime": "2026-11-20T00:00:00Z",
             "s3": {"bucket": {"name": "sources"}, "object": {"key": key, "eTag": "t", "size": 1}}}]});
         for _ in 0..2 {
-            events.handle(event.clone()).await.expect("stored");
+            events.handle(event.clone(), Instant::now()).await.expect("stored");
         }
         let stored = world.rows("fake").await.len();
         println!("{key}: lines {lines}, stored {stored}");
@@ -223,7 +224,7 @@ async fn objects_of_s3_are_read_line_by_line() {
         [("sources", "absent", "not found"), ("own", "x", "bucket of the store itself"), ("none", "x", "s3://none/x")]
     {
         let event = json!({"source": "aws.s3", "detail": {"bucket": {"name": bucket}, "object": {"key": key}}});
-        let error = events.handle(event).await.expect_err("not stored").to_string();
+        let error = events.handle(event, Instant::now()).await.expect_err("not stored").to_string();
         assert!(error.contains(says), "{error}");
     }
 }

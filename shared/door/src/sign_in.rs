@@ -1,7 +1,8 @@
 //! Lets in who signed in, if the configuration lists anybody; a thin layer over `loki_api::auth`.
 //!
 //! In: a request. Out: the same with the identity's tenant in `X-Scope-OrgID` and without its credentials, or 401, or 403
-//! for another's tenant. Checks passwords on blocking threads, a few at a time; never logs what was given.
+//! for another's tenant. Checks passwords on blocking threads, a few at a time; never logs what was given. Firehose has a header of its
+//! own for its access key, which is a bearer token by another name.
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use tokio::sync::Semaphore;
 
 /// Passwords that are checked at a time: a flood of wrong ones must leave threads for others.
 const PASSWORDS_AT_ONCE_MAX: usize = 2;
+/// Where Firehose says who it is; it can send no other.
+const ACCESS_KEY: HeaderName = HeaderName::from_static("x-amz-firehose-access-key");
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// What the layer knows.
@@ -47,6 +50,12 @@ async fn enter_with_token(State(token): State<Token>, request: Request, next: Ne
 }
 
 async fn enter(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    if let Some(key) = request.headers_mut().remove(ACCESS_KEY)
+        && !request.headers().contains_key(AUTHORIZATION)
+        && let Ok(bearer) = HeaderValue::from_bytes(&[b"Bearer ", key.as_bytes()].concat())
+    {
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+    }
     let identity = match door.config.sign_in.judge(values(request.headers(), AUTHORIZATION)) {
         Verdict::Granted(identity) => Some(identity),
         Verdict::Refused => None,

@@ -5,7 +5,9 @@
 
 pub mod cloudwatch;
 pub mod content;
+pub mod firehose;
 pub mod object;
+pub mod own;
 mod time;
 
 use base64::Engine as _;
@@ -27,12 +29,14 @@ pub enum Event {
     CloudWatch(Vec<u8>),
     /// Records of a queue or a stream, each of which may fail by itself.
     Records(Vec<Record>),
-    /// Records of a Firehose stream on their way elsewhere: each one is answered.
-    Transformation(Vec<Record>),
+    /// Records of a Firehose stream on their way elsewhere: each one is answered with its data as it was written.
+    Transformation(Vec<(Record, String)>),
     /// Objects that were created.
     Objects(Vec<ObjectRef>),
-    /// Logbarn's own request; what it says is its sender's business.
-    Own(Value),
+    /// Logbarn's own request.
+    Merge(own::MergeRequest),
+    /// A schedule of EventBridge: the time has come to look after the days.
+    Schedule,
     /// Nothing to store, such as the test that S3 sends when a notification is set up.
     Nothing,
 }
@@ -114,7 +118,7 @@ impl Event {
             return Err(EventError::Unknown("of no object".to_owned()));
         };
         if let Some(own) = keys.remove(OWN) {
-            return Ok(Event::Own(own));
+            return own::MergeRequest::read(own).map(Event::Merge);
         }
         if let Some(logs) = keys.get("awslogs") {
             let data = logs.get("data").and_then(Value::as_str).unwrap_or_default();
@@ -129,8 +133,11 @@ impl Event {
         if keys.contains_key("deliveryStreamArn") && keys.contains_key("records") {
             return transformation(Value::Object(keys));
         }
-        if keys.get("source").and_then(Value::as_str) == Some("aws.s3") {
-            return Ok(Event::Objects(vec![object::from_event_bridge(&Value::Object(keys))?]));
+        match keys.get("source").and_then(Value::as_str) {
+            Some("aws.s3") => return Ok(Event::Objects(vec![object::from_event_bridge(&Value::Object(keys))?])),
+            // A rule, and the scheduler.
+            Some("aws.events" | "aws.scheduler") => return Ok(Event::Schedule),
+            _ => {}
         }
         Err(EventError::Unknown(keys.keys().take(10).cloned().collect::<Vec<_>>().join(", ")))
     }
@@ -240,16 +247,20 @@ struct RawTransformed {
 fn transformation(event: Value) -> Result<Event, EventError> {
     let kind = "Firehose";
     let raw: RawTransformation = serde_json::from_value(event).map_err(|e| malformed(kind, e))?;
-    let record = |record: RawTransformed| {
-        Ok(Record {
-            id: record.record_id,
+    if raw.records.len() > RECORDS_MAX {
+        return Err(malformed(kind, format!("{} records, and {RECORDS_MAX} are allowed", raw.records.len())));
+    }
+    let record = |raw_record: RawTransformed| {
+        let record = Record {
+            id: raw_record.record_id,
             source: Source::Firehose,
             source_arn: raw.delivery_stream_arn.clone(),
-            sent_ns: time::from_milliseconds(record.approximate_arrival_timestamp),
-            data: base64(kind, &record.data)?,
-        })
+            sent_ns: time::from_milliseconds(raw_record.approximate_arrival_timestamp),
+            data: base64(kind, &raw_record.data)?,
+        };
+        Ok((record, raw_record.data))
     };
-    let all: Result<Vec<Record>, EventError> = raw.records.into_iter().map(record).collect();
+    let all: Result<Vec<_>, EventError> = raw.records.into_iter().map(record).collect();
     all.map(Event::Transformation)
 }
 

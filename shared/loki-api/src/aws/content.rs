@@ -38,6 +38,14 @@ impl<'a> Content<'a> {
         tell(json, Cow::Borrowed(data), ENVELOPES_MAX)
     }
 
+    /// The same for bytes of a sender who may not choose what this process fetches: what speaks of objects is a line.
+    pub fn of_stranger(data: &'a [u8]) -> Result<Self, EventError> {
+        Ok(match Content::of(data)? {
+            Content::Objects(_) => Content::line(data),
+            other => other,
+        })
+    }
+
     fn line(data: &'a [u8]) -> Self {
         let text = String::from_utf8_lossy(data);
         let text = match text {

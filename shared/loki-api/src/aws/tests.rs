@@ -15,7 +15,8 @@ fn object(key: &str) -> ObjectRef {
 fn events_are_told_by_their_shape() {
     assert_eq!(Event::tell(json!({"awslogs": {"data": "aGk="}})), Ok(Event::CloudWatch(b"hi".to_vec())));
     assert_eq!(Event::tell(json!({"Service": "Amazon S3", "Event": "s3:TestEvent"})), Ok(Event::Nothing));
-    assert_eq!(Event::tell(json!({"logbarn": {"merge": 1}})), Ok(Event::Own(json!({"merge": 1}))));
+    assert_eq!(Event::tell(json!({"source": "aws.events", "detail-type": "Scheduled Event"})), Ok(Event::Schedule));
+    assert_eq!(Event::tell(json!({"source": "aws.scheduler", "detail": "{}"})), Ok(Event::Schedule));
     let kinesis = json!({"Records": [{"eventSource": "aws:kinesis", "eventSourceARN": "arn:k",
         "kinesis": {"data": "aGk=", "sequenceNumber": "42", "approximateArrivalTimestamp": 1545084650.987}}]});
     let Ok(Event::Records(records)) = Event::tell(kinesis) else { panic!("records") };
@@ -31,7 +32,9 @@ fn events_are_told_by_their_shape() {
     assert_eq!((records[0].source_arn.as_str(), records[0].sent_ns), ("arn:t", Some(1_546_433_107_000_000_000)));
     let firehose = json!({"invocationId": "i", "deliveryStreamArn": "arn:f",
         "records": [{"recordId": "r", "approximateArrivalTimestamp": 1495072949453_i64, "data": "aGk="}]});
-    assert!(matches!(Event::tell(firehose), Ok(Event::Transformation(records)) if records[0].id == "r"));
+    assert!(
+        matches!(Event::tell(firehose), Ok(Event::Transformation(records)) if records[0].0.id == "r" && records[0].1 == "aGk=")
+    );
 }
 
 #[test]

@@ -1,0 +1,160 @@
+//! Merging on Lambda: an invocation that finds a day due asks for it, another one does it.
+//!
+//! In: what the store says was written, requests, schedules. Out: merged days. Nothing runs behind an answer, where the process is
+//! frozen: what is due is asked for before it. A merge ends within its invocation, and asks for another only if it has done something
+//! and there is more, a bounded number of times in a row.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::upkeep::{Grace, KeepAll, MergeSettings, Permission, Reminder, Tended, tend_day};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use invoke::{Functions, InvokeError};
+use loki_api::aws::own::MergeRequest;
+use loki_api::config::Config;
+use model::{Day, TenantId};
+use serde_json::{Value, json};
+use store::Store;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::upkeep::{merge_settings, permission};
+
+/// Bytes of segments that one merge takes: it has to end well within an invocation on a third of a processor.
+const INPUT_BYTES_MAX: u64 = 64 << 20;
+/// Fresh segments of a day that is over for which it is merged.
+const FRESH_OF_PAST_DAYS_MIN: usize = 2;
+/// Days of each tenant, the newest first, that a schedule looks after.
+const DAYS_LOOKED_AFTER_MAX: usize = 8;
+/// Requests that a schedule has under way.
+const REQUESTS_AT_ONCE_MAX: usize = 8;
+/// Of the time that is left, so much is kept for the answer and the next request.
+const TIME_KEPT: Duration = Duration::from_secs(5);
+
+/// Why there is no merge.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeFailure {
+    /// The store could not be read or written.
+    #[error("merging: {0}")]
+    Upkeep(#[from] ::upkeep::Error),
+    /// The store could not be listed.
+    #[error("looking for days to merge: {0}")]
+    Store(#[from] store::Error),
+    /// A schedule has nobody to ask.
+    #[error("no function is known that merges: LOGBARN_MERGE_FUNCTION is empty")]
+    Nobody,
+    /// A schedule could not ask.
+    #[error(transparent)]
+    Invoke(#[from] InvokeError),
+}
+
+/// The merges of a function. Cloning copies a pointer.
+#[derive(Clone)]
+pub struct Merges(Arc<Inner>);
+
+struct Inner {
+    /// Not watched: what a merge itself lists is no news.
+    store: Store,
+    settings: MergeSettings,
+    permission: Permission,
+    /// Whether the store may be merged, once it is known.
+    permitted: OnceCell<bool>,
+    reminder: Reminder,
+    /// Who merges.
+    asked: Option<(Functions, String)>,
+}
+
+impl Merges {
+    /// Merges of this store as the configuration wants it, asked of this function. Starts nothing.
+    pub fn new(store: Store, config: &Config, asked: Option<(Functions, String)>) -> Self {
+        let settings = MergeSettings { input_bytes_max: INPUT_BYTES_MAX, ..merge_settings(config) };
+        let reminder = Reminder::new(settings.clone());
+        let (permission, permitted) = (permission(config), OnceCell::new());
+        Merges(Arc::new(Inner { store, settings, permission, permitted, reminder, asked }))
+    }
+
+    /// The store that pushes are to use: what is written through it is merged when due.
+    pub fn watched_store(&self) -> Store {
+        match (self.0.permission, &self.0.asked) {
+            (Permission::Never, _) | (_, None) => self.0.store.clone(),
+            _ => self.0.store.watched(Arc::new(self.0.reminder.clone())),
+        }
+    }
+
+    /// Asks for what has become due. Whoever pushed is not to suffer if that fails: the next reason comes.
+    pub(crate) async fn ask(&self) {
+        for (tenant, day) in self.0.reminder.take() {
+            let Some((functions, function)) = &self.0.asked else { return };
+            let request = MergeRequest::new(tenant, day);
+            if let Err(error) = functions.tell(function, request.event().into()).await {
+                tracing::warn!(tenant = %request.tenant, %day, %error, "a day is due and nobody could be asked to merge it");
+            }
+        }
+    }
+
+    /// Merges a day until `until`, and asks for the rest.
+    pub(crate) async fn merge(&self, request: &MergeRequest, until: Instant) -> Result<Value, MergeFailure> {
+        let inner = &*self.0;
+        let permitted = inner.permitted.get_or_try_init(|| inner.permission.is_given(&inner.store)).await?;
+        if !permitted {
+            return Ok(json!({"merges": 0, "allowed": false}));
+        }
+        let MergeRequest { tenant, day, .. } = request;
+        let (settings, grace) = (inner.settings_for(request), Grace::default());
+        let until = until.checked_sub(TIME_KEPT).unwrap_or(until);
+        let limits = (&settings, &grace);
+        let tended = tend_day(&inner.store, tenant, *day, limits, Arc::new(KeepAll), until).await?;
+        tracing::info!(%tenant, %day, round = request.round, ?tended, "looked after a day");
+        let asked_again = tended.more && inner.ask_again(request, &tended).await;
+        let Tended { merged, collected, more } = tended;
+        Ok(json!({"merges": merged.merges, "segments_in": merged.segments_in, "segments_out": merged.segments_out,
+            "deleted": collected.deleted, "more": more, "asked_again": asked_again}))
+    }
+
+    /// Asks for a look at the newest days of every tenant: merges what is owed, collects garbage.
+    pub(crate) async fn look_after(&self, today: Day) -> Result<Value, MergeFailure> {
+        let inner = &*self.0;
+        let Some((functions, function)) = &inner.asked else { return Err(MergeFailure::Nobody) };
+        if inner.permission == Permission::Never {
+            return Ok(json!({"days": 0, "allowed": false}));
+        }
+        let mut requests = Vec::new();
+        for tenant in inner.store.tenants().await? {
+            requests.extend(inner.newest_days(&tenant, today).await?);
+        }
+        let days = requests.len();
+        let told = requests.into_iter().map(|request: MergeRequest| functions.tell(function, request.event().into()));
+        stream::iter(told).buffer_unordered(REQUESTS_AT_ONCE_MAX).try_collect::<()>().await?;
+        Ok(json!({"days": days}))
+    }
+}
+
+impl Inner {
+    fn settings_for(&self, request: &MergeRequest) -> MergeSettings {
+        match request.all {
+            true => MergeSettings {
+                input_bytes_max: INPUT_BYTES_MAX,
+                fresh_count_min: FRESH_OF_PAST_DAYS_MIN,
+                ..MergeSettings::all()
+            },
+            false => self.settings.clone(),
+        }
+    }
+
+    async fn newest_days(&self, tenant: &TenantId, today: Day) -> Result<Vec<MergeRequest>, store::Error> {
+        let days = self.store.days(tenant).await?;
+        let newest = days.into_iter().rev().take(DAYS_LOOKED_AFTER_MAX);
+        Ok(newest.map(|day| MergeRequest { all: day < today, ..MergeRequest::new(tenant.clone(), day) }).collect())
+    }
+
+    /// Only who has got somewhere asks again, so that what cannot be done is not tried for ever.
+    async fn ask_again(&self, request: &MergeRequest, tended: &Tended) -> bool {
+        let next = request.next().filter(|_| tended.merged.merges > 0);
+        let (Some(next), Some((functions, function))) = (next, &self.asked) else { return false };
+        let told = functions.tell(function, next.event().into()).await;
+        if let Err(error) = &told {
+            tracing::warn!(%error, "the rest of a day could not be asked for; it is merged when it is due again");
+        }
+        told.is_ok()
+    }
+}
