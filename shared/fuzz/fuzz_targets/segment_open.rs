@@ -96,6 +96,7 @@ fn made_up(u: &mut Unstructured<'_>) -> Result<()> {
     let (rows, values) = if u.ratio(1, 8)? { (u.arbitrary()?, u.arbitrary()?) } else { (rows, values) };
     let (codec, odd_len) = (*u.choose(&[Codec::Raw, Codec::Raw, Codec::Zstd])?, u.arbitrary::<Option<u32>>()?);
     let zstd_len = u.int_in_range(0..=2000u64)?;
+    let spread = *u.choose(&[Spread::Own, Spread::SipHash])?;
     let length = u.len();
     let raw = u.bytes(length)?;
     let stored = if codec == Codec::Zstd && odd_len.is_none() {
@@ -111,7 +112,7 @@ fn made_up(u: &mut Unstructured<'_>) -> Result<()> {
     let checksum = (xxh3_64(&stored) & 0xffff_ffff) as u32;
     let range = 0..stored.len() as u64;
     decode(&ColumnMeta { kind, range: range.clone(), raw_len, codec, encoding, checksum, rows, values }, &stored, &vec![0; rows.min(BLOCK_ROWS_MAX) as usize]);
-    let _ = Filter::decode(&FilterMeta { range, hashes: values, checksum }, &stored)
+    let _ = Filter::decode(&FilterMeta { range, hashes: values, checksum, spread }, &stored)
         .map(|filter| filter.contains(Key::token("x")));
     Ok(())
 }

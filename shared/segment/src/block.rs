@@ -13,10 +13,11 @@ use crate::Error;
 use crate::codec::Packer;
 use crate::column::{self, ColumnKind, ColumnMeta};
 use crate::dictionary;
-use crate::filter::{FilterMeta, Key, KeySet};
+use crate::filter::{FilterMeta, Key, KeySet, Spread};
 use crate::interner::Interner;
 use crate::layout::checksum32;
-use crate::tokens::each_token;
+use crate::recent::Recent;
+use crate::tokens::{PADDING_BYTES, each_token};
 
 /// Neighbouring rows of one stream in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +87,6 @@ impl MetadataColumn {
 }
 
 /// Rows that will be a block.
-#[derive(Debug)]
 pub(crate) struct BlockBuilder {
     timestamps: Vec<i64>,
     lengths: Vec<u32>,
@@ -98,6 +98,7 @@ pub(crate) struct BlockBuilder {
     metadata_bytes: usize,
     runs: Vec<Run>,
     keys: KeySet,
+    recent: Recent,
 }
 
 impl BlockBuilder {
@@ -112,6 +113,7 @@ impl BlockBuilder {
             metadata_bytes: 0,
             runs: Vec::new(),
             keys: KeySet::new(),
+            recent: Recent::new(),
         }
     }
 
@@ -148,7 +150,7 @@ impl BlockBuilder {
         }
         self.timestamps.push(entry.timestamp_ns);
         self.lengths.push(u32::try_from(entry.line.len()).expect("the writer refuses lines over 32 MiB"));
-        self.lines.extend_from_slice(entry.line.as_bytes());
+        self.push_line(entry.line.as_bytes());
         for (position, (name, value)) in entry.metadata.iter().enumerate() {
             self.metadata_bytes += name.len() + value.len();
             let index = self.metadata_column(position, name);
@@ -160,8 +162,21 @@ impl BlockBuilder {
             column.codes.resize(row as usize, 0);
             column.codes.push(code);
         }
-        let keys = &mut self.keys;
-        each_token(entry.line.as_bytes(), |token| keys.insert(Key::token_bytes(token)));
+    }
+
+    fn push_line(&mut self, line: &[u8]) {
+        let start = self.lines.len();
+        self.lines.extend_from_slice(line);
+        self.lines.extend_from_slice(&[0; PADDING_BYTES]);
+        let BlockBuilder { lines, keys, recent, .. } = self;
+        let text = lines.get(start..).unwrap_or_default();
+        each_token(text, line.len(), |from, to| {
+            let token = text.get(from..).unwrap_or_default();
+            if recent.is_new(token, to - from) {
+                keys.insert(Key::token_bytes(token.get(..to - from).unwrap_or_default()));
+            }
+        });
+        lines.truncate(start + line.len());
     }
 
     /// The column of a name that is the row's `position`-th.
@@ -246,8 +261,9 @@ impl BlockBuilder {
         self.metadata.clear();
         self.by_name.clear();
         self.row_columns.clear();
+        self.recent.clear();
         self.metadata_bytes = 0;
-        let filter = FilterMeta { range: 0..0, hashes: 0, checksum: 0 };
+        let filter = FilterMeta { range: 0..0, hashes: 0, checksum: 0, spread: Spread::Own };
         Ok(BlockMeta { rows, min_ts, max_ts, runs, columns, filter })
     }
 

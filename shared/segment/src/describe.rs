@@ -13,7 +13,7 @@ use crate::column::{ColumnKind, ColumnMeta, decode_lengths, decode_lines, decode
 use crate::dictionary::decode_metadata;
 use crate::filter::{Filter, FilterMeta};
 use crate::footer::Footer;
-use crate::layout::{HEADER, SECTION_BYTES_MAX, VERSION};
+use crate::layout::{HEADER, SECTION_BYTES_MAX};
 use crate::reader::{Opened, open_tail, part};
 
 /// The parts of a segment with their places, sizes and sums.
@@ -56,7 +56,7 @@ impl From<fmt::Error> for Failure {
 fn write_all(out: &mut String, bytes: &[u8], footer: &Footer) -> Result<(), Failure> {
     let line_bytes: u64 = footer.streams().iter().map(|stream| stream.line_bytes).sum();
     let metadata_bytes: u64 = footer.streams().iter().map(|stream| stream.metadata_bytes).sum();
-    writeln!(out, "segment v{VERSION}, {} bytes", bytes.len())?;
+    writeln!(out, "segment v{}, {} bytes", footer.version, bytes.len())?;
     writeln!(out, "  rows {}, lines {line_bytes} bytes, metadata {metadata_bytes} bytes", footer.rows())?;
     writeln!(out, "  time {} .. {}", footer.min_ts(), footer.max_ts())?;
     for (number, block) in footer.blocks().iter().enumerate() {

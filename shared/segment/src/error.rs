@@ -20,11 +20,11 @@ pub enum Error {
         part: &'static str,
     },
     /// Written by a later version of the format.
-    #[error("segment version {found}, this build reads version {readable}")]
+    #[error("segment version {found}, this build reads versions up to {readable}")]
     Version {
         /// The version in the trailer.
         found: u16,
-        /// The version that this build reads.
+        /// The latest version that this build reads.
         readable: u16,
     },
     /// Bytes were changed after they were written.

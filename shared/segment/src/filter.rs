@@ -2,6 +2,7 @@
 //!
 //! In: keys, or a filter's stored bytes. Out: "certainly not here" or "perhaps". Never says no to a key that was put in.
 
+use std::f64::consts::LN_2;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::ops::Range;
 
@@ -16,8 +17,8 @@ const SEED_LABEL: u64 = 1;
 const SEED_METADATA: u64 = 2;
 const SEED_TOKEN: u64 = 3;
 
-/// The two SipHash-1-3 keys of every filter, 16 bytes each: the same bytes give the same file.
-const FILTER_SEED: [u8; 32] = *b"logbarn segment filter v1 seed..";
+/// The two SipHash-1-3 keys of a filter in a segment of version 1, 16 bytes each.
+const SIPHASH_SEED: [u8; 32] = *b"logbarn segment filter v1 seed..";
 
 /// Something that a filter can be asked for, as a hash. Never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,11 +60,20 @@ impl Key {
     }
 }
 
-/// Little-endian on every machine.
+/// What the filters of version 1 hash once more; little-endian on every machine.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(&self.0.to_le_bytes());
     }
+}
+
+/// How a key, which is a hash already, becomes bits. The version of a segment tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// By SipHash, as the crate `bloomfilter` does: version 1, which is only read.
+    SipHash,
+    /// By the key's own bits: a fifth of the time for the same rate of errors.
+    Own,
 }
 
 /// Where a filter lies and how it is asked.
@@ -75,28 +85,47 @@ pub struct FilterMeta {
     pub hashes: u32,
     /// Checksum of the bytes.
     pub checksum: u32,
+    /// How a key becomes bits.
+    pub spread: Spread,
 }
 
 /// A filter that can be asked.
 #[derive(Debug, Clone)]
-pub struct Filter(Bloom<Key>);
+pub struct Filter(Form);
+
+#[derive(Debug, Clone)]
+enum Form {
+    SipHash(Bloom<Key>),
+    Own { bits: Vec<u8>, hashes: u32 },
+}
 
 impl Filter {
     /// A filter of the given keys, sized for the wanted rate of wrong "perhaps".
-    pub(crate) fn build(keys: &KeySet, error_rate: f64) -> Result<Self, Error> {
-        let mut bloom = Bloom::new_for_fp_rate_with_seed(keys.len().max(1), error_rate, &FILTER_SEED)
-            .map_err(|why| Error::Malformed { part: "filter", why })?;
-        keys.iter().for_each(|key| bloom.set(&key));
-        Ok(Filter(bloom))
+    pub(crate) fn build(keys: &KeySet, error_rate: f64) -> Self {
+        let key_count = keys.len().max(1) as f64;
+        // The shortest filter of a rate is the one of which half of the bits are set.
+        let length = (key_count * -error_rate.ln() / LN_2.powi(2) / 8.0).ceil() as usize;
+        let hashes = ((length * 8) as f64 / key_count * LN_2).round().clamp(1.0, f64::from(FILTER_HASHES_MAX)) as u32;
+        let mut bits = vec![0u8; length];
+        for key in keys.iter() {
+            for (byte, mask) in places(key, hashes, length) {
+                if let Some(byte) = bits.get_mut(byte) {
+                    *byte |= mask;
+                }
+            }
+        }
+        Filter(Form::Own { bits, hashes })
     }
 
     /// Appends the bits and returns what the footer keeps; the range is relative to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> FilterMeta {
-        let start = out.len();
+        let range = out.len() as u64..(out.len() + self.bits().len()) as u64;
         out.extend_from_slice(self.bits());
-        let bits = out.get(start..).unwrap_or_default();
-        let range = start as u64..out.len() as u64;
-        FilterMeta { range, hashes: self.0.number_of_hash_functions(), checksum: checksum32(bits) }
+        let (hashes, spread) = match &self.0 {
+            Form::SipHash(bloom) => (bloom.number_of_hash_functions(), Spread::SipHash),
+            Form::Own { hashes, .. } => (*hashes, Spread::Own),
+        };
+        FilterMeta { range, hashes, checksum: checksum32(self.bits()), spread }
     }
 
     /// Reads a filter's stored bytes.
@@ -109,30 +138,58 @@ impl Filter {
         if checksum32(stored) != meta.checksum {
             return Err(Error::Checksum { part: "filter" });
         }
+        if meta.spread == Spread::Own {
+            return Ok(Filter(Form::Own { bits: stored.to_vec(), hashes: meta.hashes }));
+        }
         let mut bytes = Vec::with_capacity(BLOOM_HEADER_BYTES + stored.len());
         bytes.push(1);
         bytes.extend_from_slice(&need.to_le_bytes());
         bytes.extend_from_slice(&meta.hashes.to_le_bytes());
-        bytes.extend_from_slice(&FILTER_SEED);
+        bytes.extend_from_slice(&SIPHASH_SEED);
         bytes.extend_from_slice(stored);
-        Bloom::from_bytes(bytes).map(Filter).map_err(|why| Error::Malformed { part: "filter", why })
+        let bloom = Bloom::from_bytes(bytes).map_err(|why| Error::Malformed { part: "filter", why })?;
+        Ok(Filter(Form::SipHash(bloom)))
     }
 
     /// Whether the key may have been put in. `false` is certain.
     pub fn contains(&self, key: Key) -> bool {
-        self.0.check(&key)
+        match &self.0 {
+            Form::SipHash(bloom) => bloom.check(&key),
+            Form::Own { bits, hashes } => {
+                let is_set = |(byte, mask)| bits.get(byte).is_some_and(|byte| byte & mask != 0);
+                places(key, *hashes, bits.len()).all(is_set)
+            }
+        }
     }
 
     /// The share of bits that are set: near a half if the filter was sized for its keys.
     pub(crate) fn fill(&self) -> f64 {
         let set: u64 = self.bits().iter().map(|byte| u64::from(byte.count_ones())).sum();
-        set as f64 / self.0.len() as f64
+        set as f64 / (self.bits().len() * 8) as f64
     }
 
     fn bits(&self) -> &[u8] {
-        self.0.as_slice().get(BLOOM_HEADER_BYTES..).unwrap_or_default()
+        match &self.0 {
+            Form::SipHash(bloom) => bloom.as_slice().get(BLOOM_HEADER_BYTES..).unwrap_or_default(),
+            Form::Own { bits, .. } => bits,
+        }
     }
 }
+
+/// The bits of a key in a filter of `length` bytes: the byte of each, and the bit in it. The key's halves change places to
+/// become the step from one to the next: in a slice all keys begin alike, in their lower halves nothing is.
+fn places(key: Key, hashes: u32, length: usize) -> impl Iterator<Item = (usize, u8)> {
+    let bit_count = length as u128 * 8;
+    let (first, step) = (key.0.wrapping_mul(FACTOR), key.0.rotate_left(32));
+    (0..u64::from(hashes)).map(move |i| {
+        let place = u128::from(first.wrapping_add(i.wrapping_mul(step)));
+        let bit = (place * bit_count) >> 64;
+        (usize::try_from(bit / 8).unwrap_or(0), 1 << (bit % 8))
+    })
+}
+
+/// Odd, and so mixed that the upper half of a product depends on all of the key: 2^64 divided by the golden ratio.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What the crate writes before the bits: version, length, hashes, seed. The footer or this file know all of it.
 const BLOOM_HEADER_BYTES: usize = 1 + 8 + 4 + 32;
@@ -148,14 +205,14 @@ pub(crate) fn put_filter(filter: &FilterMeta, out: &mut Vec<u8>) {
 pub(crate) const FILTER_RECORD_BYTES_MIN: usize = 6;
 
 /// Reads what [`put_filter`] wrote. `offset` is where the filter begins and moves to its end.
-pub(crate) fn take_filter(cursor: &mut Cursor<'_>, offset: &mut u64) -> Result<FilterMeta, Error> {
+pub(crate) fn take_filter(cursor: &mut Cursor<'_>, spread: Spread, offset: &mut u64) -> Result<FilterMeta, Error> {
     let length = cursor.varint()?;
     let hashes = cursor.varint_u32()?;
     let checksum = cursor.u32()?;
     check_shape(length, hashes)?;
     let start = *offset;
     *offset = start.checked_add(length).ok_or_else(|| cursor.malformed("a filter ends behind the object"))?;
-    Ok(FilterMeta { range: start..*offset, hashes, checksum })
+    Ok(FilterMeta { range: start..*offset, hashes, checksum, spread })
 }
 
 /// A filter that can be asked has bits, and a number of hashes that does not take all day.

@@ -20,7 +20,7 @@ use crate::block::{BlockMeta, Run};
 use crate::codec::{Codec, unpack};
 use crate::column::{COLUMN_RECORD_BYTES_MIN, ColumnKind, put_column, take_column};
 use crate::counts::{self, Counts};
-use crate::filter::{FILTER_RECORD_BYTES_MIN, FilterMeta, Key, put_filter, take_filter};
+use crate::filter::{FILTER_RECORD_BYTES_MIN, FilterMeta, Key, Spread, put_filter, take_filter};
 use crate::grams::{GRAM_FILTER_BYTES_MAX, GramFilter};
 use crate::interner::Interner;
 use crate::layout::{BLOCK_ROWS_MAX, HEADER, SECTION_BYTES_MAX, checksum64};
@@ -75,6 +75,7 @@ impl SectionMeta {
 /// A segment's index: everything but the blocks, the filters' bits and the counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Footer {
+    pub(crate) version: u16,
     pub(crate) streams: Vec<StreamInfo>,
     pub(crate) blocks: Vec<BlockMeta>,
     pub(crate) slices: Vec<FilterMeta>,
@@ -209,7 +210,7 @@ impl Footer {
     }
 
     /// Reads the footer's raw bytes. The streams are empty until the stream table is read; see [`Footer::with_streams`].
-    pub(crate) fn decode(raw: &[u8], footer_offset: u64) -> Result<Self, Error> {
+    pub(crate) fn decode(raw: &[u8], version: u16, footer_offset: u64) -> Result<Self, Error> {
         let mut parts: [Option<Cursor<'_>>; 4] = [const { None }; 4];
         let mut cursor = Cursor::new(PART, raw);
         while !cursor.is_empty() {
@@ -230,7 +231,8 @@ impl Footer {
         let name_count = names.count(1)?;
         let name_list = (0..name_count).map(|_| names.string().map(Arc::from)).collect::<Result<Vec<Arc<str>>, _>>()?;
         let mut offset = HEADER.len() as u64;
-        let mut all = take_blocks(&mut blocks, &name_list, &mut offset)?;
+        let spread = if version == 1 { Spread::SipHash } else { Spread::Own };
+        let mut all = take_blocks(&mut blocks, &name_list, spread, &mut offset)?;
         for (block, filter_len) in all.iter_mut() {
             let start = offset;
             offset =
@@ -239,7 +241,7 @@ impl Footer {
         }
         let slice_count = slices.count(FILTER_RECORD_BYTES_MIN)?;
         let slice_list =
-            (0..slice_count).map(|_| take_filter(&mut slices, &mut offset)).collect::<Result<Vec<_>, _>>()?;
+            (0..slice_count).map(|_| take_filter(&mut slices, spread, &mut offset)).collect::<Result<Vec<_>, _>>()?;
         let section_list = take_sections(&mut sections, &mut offset)?;
         if offset != footer_offset {
             return Err(cursor.malformed("the parts do not end where the footer begins"));
@@ -248,7 +250,7 @@ impl Footer {
             part.finish()?;
         }
         let blocks = all.into_iter().map(|(block, _)| block).collect();
-        Ok(Footer { streams: Vec::new(), blocks, slices: slice_list, sections: section_list })
+        Ok(Footer { version, streams: Vec::new(), blocks, slices: slice_list, sections: section_list })
     }
 
     /// Adds the streams of the stream table, with rows and times from the runs.
@@ -275,7 +277,12 @@ const BLOCK_RECORD_BYTES_MIN: usize =
 const RUN_RECORD_BYTES_MIN: usize = 4;
 
 /// Reads the blocks, each with the length of its filter, which lies behind all blocks.
-fn take_blocks(cursor: &mut Cursor<'_>, names: &[Arc<str>], offset: &mut u64) -> Result<Vec<(BlockMeta, u64)>, Error> {
+fn take_blocks(
+    cursor: &mut Cursor<'_>,
+    names: &[Arc<str>],
+    spread: Spread,
+    offset: &mut u64,
+) -> Result<Vec<(BlockMeta, u64)>, Error> {
     let count = cursor.count(BLOCK_RECORD_BYTES_MIN)?;
     if count == 0 {
         return Err(cursor.malformed("there is no block"));
@@ -294,7 +301,7 @@ fn take_blocks(cursor: &mut Cursor<'_>, names: &[Arc<str>], offset: &mut u64) ->
             }
         }
         let mut filter_len = 0;
-        let filter = take_filter(cursor, &mut filter_len)?;
+        let filter = take_filter(cursor, spread, &mut filter_len)?;
         let min_ts = runs.iter().map(|run| run.min_ts).min().unwrap_or(0);
         let max_ts = runs.iter().map(|run| run.max_ts).max().unwrap_or(0);
         blocks.push((BlockMeta { rows, min_ts, max_ts, runs, columns, filter }, filter_len));

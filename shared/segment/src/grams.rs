@@ -45,8 +45,12 @@ impl GramSet {
         for window in self.lower.windows(GRAM_BYTES + 1) {
             let gram = window.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
             let cell = cell(gram);
-            if let Some(word) = self.words.get_mut((cell >> 6) as usize) {
-                *word |= 1 << (cell & 63);
+            let bit = 1 << (cell & 63);
+            // Nearly every gram was there before: to look is cheaper than to write it again.
+            if let Some(word) = self.words.get_mut((cell >> 6) as usize)
+                && *word & bit == 0
+            {
+                *word |= bit;
             }
         }
     }

@@ -9,8 +9,8 @@ use crate::Error;
 use crate::codec::Codec;
 use crate::wire::Cursor;
 
-/// The version of the format that this build writes and reads.
-pub const VERSION: u16 = 1;
+/// The version of the format that this build writes. It reads all before it, too.
+pub const VERSION: u16 = 2;
 
 /// First bytes of every segment; the last one is not text, so that a transfer that mangles line ends is noticed.
 pub(crate) const HEADER: [u8; 8] = *b"LOGBARN\x1a";
@@ -52,6 +52,7 @@ pub(crate) fn checksum32(bytes: &[u8]) -> u32 {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Trailer {
+    pub(crate) version: u16,
     pub(crate) footer_offset: u64,
     pub(crate) footer_stored: u32,
     pub(crate) footer_raw: u32,
@@ -99,7 +100,7 @@ impl Trailer {
         if cursor.take_rest() != TRAILER_MAGIC {
             return Err(Error::Magic { part: "trailer" });
         }
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(Error::Version { found: version, readable: VERSION });
         }
         let footer_end =
@@ -111,7 +112,7 @@ impl Trailer {
             return Err(Error::Limit { part: "footer", value: footer_raw.into(), limit: SECTION_BYTES_MAX });
         }
         let footer_codec = Codec::from_number(codec, "footer")?;
-        Ok(Trailer { footer_offset, footer_stored, footer_raw, footer_codec, checksum })
+        Ok(Trailer { version, footer_offset, footer_stored, footer_raw, footer_codec, checksum })
     }
 
     /// Whether footer and trailer are as they were written. `trailer` are the trailer's own bytes.

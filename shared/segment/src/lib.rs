@@ -29,6 +29,7 @@ mod integers;
 mod interner;
 mod layout;
 mod reader;
+mod recent;
 mod streams;
 mod tokens;
 mod wire;
@@ -41,7 +42,7 @@ pub use counts::{Cell, Counts, LEVEL_NAME, LevelCounts, minute_of};
 pub use describe::describe;
 pub use dictionary::{Dictionary, decode_metadata};
 pub use error::Error;
-pub use filter::{Filter, FilterMeta, Key};
+pub use filter::{Filter, FilterMeta, Key, Spread};
 pub use footer::{Footer, SectionMeta};
 pub use grams::{GRAM_BYTES, GramFilter};
 pub use layout::{

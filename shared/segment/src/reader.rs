@@ -45,7 +45,7 @@ pub fn open_tail(tail: &[u8], object_len: u64) -> Result<Opened, Error> {
     };
     trailer.check(stored, trailer_bytes)?;
     let raw = unpack("footer", trailer.footer_codec, stored, trailer.footer_raw.into(), SECTION_BYTES_MAX)?;
-    let footer = Footer::decode(&raw, trailer.footer_offset)?;
+    let footer = Footer::decode(&raw, trailer.version, trailer.footer_offset)?;
     let section =
         footer.section(SECTION_STREAMS).ok_or(Error::Malformed { part: "footer", why: "there is no stream table" })?;
     let Some(stored) = slice(section.range.start, section.range.end) else {

@@ -14,7 +14,7 @@ use crate::counts::{Counter, LEVEL_NAME};
 use crate::filter::{Filter, FilterMeta, Key, KeySet};
 use crate::footer::{Footer, SECTION_COUNTS, SECTION_GRAMS, SECTION_STREAMS, SectionMeta};
 use crate::grams::GramSet;
-use crate::layout::{BLOCK_NAMES_MAX, HEADER, LINE_BYTES_MAX, SECTION_BYTES_MAX, Trailer, checksum64};
+use crate::layout::{BLOCK_NAMES_MAX, HEADER, LINE_BYTES_MAX, SECTION_BYTES_MAX, Trailer, VERSION, checksum64};
 use crate::streams::{self, StreamInfo};
 use crate::writer::{Options, Segment};
 
@@ -153,7 +153,7 @@ impl SortedWriter {
         let footer_offset = self.offset();
         let streams = std::mem::take(&mut self.streams);
         let blocks = std::mem::take(&mut self.blocks);
-        let footer = Footer { streams, blocks, slices, sections };
+        let footer = Footer { version: VERSION, streams, blocks, slices, sections };
         let raw = footer.encode();
         check_size("footer", raw.len(), usize::try_from(SECTION_BYTES_MAX).unwrap_or(usize::MAX))?;
         let start = self.out.len();
@@ -203,7 +203,7 @@ impl SortedWriter {
         let offset = self.drained_bytes;
         let mut block = self.block.seal(&mut self.packer, offset, &mut self.out)?;
         let keys = self.block.keys();
-        block.filter = Filter::build(keys, self.options.block_filter_error_rate)?.encode(&mut self.block_filters);
+        block.filter = Filter::build(keys, self.options.block_filter_error_rate).encode(&mut self.block_filters);
         self.keys.extend(keys.iter());
         keys.clear();
         self.blocks.push(block);
@@ -227,7 +227,7 @@ impl SortedWriter {
         for part in parts {
             distinct.clear();
             part.into_iter().for_each(|key| distinct.insert(key));
-            let mut slice = Filter::build(&distinct, self.options.segment_filter_error_rate)?.encode(&mut self.out);
+            let mut slice = Filter::build(&distinct, self.options.segment_filter_error_rate).encode(&mut self.out);
             slice.range = slice.range.start + self.drained_bytes..slice.range.end + self.drained_bytes;
             slices.push(slice);
         }

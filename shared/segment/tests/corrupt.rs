@@ -47,7 +47,7 @@ fn errors_name_their_cause() {
     check(&|bytes| bytes.clear(), "not a segment: header has no magic number");
     check(&|bytes| bytes.truncate(20), "segment is cut short: needs 40 bytes, has 20");
     check(&|bytes| bytes[end - 1] = 0, "not a segment: trailer has no magic number");
-    check(&|bytes| bytes[end - 16] = 9, "segment version 9, this build reads version 1");
+    check(&|bytes| bytes[end - 16] = 9, "segment version 9, this build reads versions up to 2");
     check(&|bytes| bytes[end - 14] = 7, "footer: unknown codec 7");
     check(&|bytes| bytes[end - 13] = 1, "checksum of footer does not match");
     check(&|bytes| bytes[end - 32] ^= 1, "trailer is malformed: the footer does not end where the trailer begins");
@@ -123,9 +123,10 @@ proptest! {
     }
 
     #[test]
-    fn made_up_filters_never_panic(stored: Vec<u8>, hashes: u32) {
+    fn made_up_filters_never_panic(stored: Vec<u8>, hashes: u32, old: bool) {
         let checksum = (xxh3_64(&stored) & 0xffff_ffff) as u32;
-        let meta = FilterMeta { range: 0..stored.len() as u64, hashes, checksum };
+        let spread = if old { Spread::SipHash } else { Spread::Own };
+        let meta = FilterMeta { range: 0..stored.len() as u64, hashes, checksum, spread };
         if let Ok(filter) = Filter::decode(&meta, &stored) {
             filter.contains(Key::token("x"));
         }
