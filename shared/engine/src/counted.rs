@@ -4,7 +4,7 @@
 //! with doubles, blocks whose metadata tells entries apart by more than the level, and minutes that are cut by the edge of
 //! a window. Never counts an entry both ways.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -17,12 +17,16 @@ use crate::Error;
 use crate::columns::Bulk;
 use crate::duplicates::Masks;
 use crate::footers::OpenSegment;
+use crate::minutes::{self, Minutes};
 use crate::plan::{Plan, PlannedBlock, PlannedRun, PlannedSegment};
-use crate::reader::{at_once, corrupt};
+use crate::reader::at_once;
 use crate::rows::Columns;
 use crate::scan::Scan;
 
-const MINUTE_NS: i64 = 60_000_000_000;
+/// Minutes of which it is remembered in which windows they lie: more than a day has.
+const MINUTES_KNOWN: usize = 2048;
+/// What is put behind the name of metadata that the stream has as a label.
+const DUPLICATE_SUFFIX: &str = "_extracted";
 
 /// A leaf whose samples are entries or their bytes.
 pub(crate) struct Counting<'q> {
@@ -36,14 +40,10 @@ pub(crate) struct Counting<'q> {
 /// The counted streams of one segment.
 struct Share {
     opened: Arc<OpenSegment>,
-    streams: HashMap<u32, CountedStream, RandomState>,
-}
-
-/// One of them, found by its number in the segment.
-struct CountedStream {
-    labels: Labels,
+    /// By the stream's number in the segment.
+    counted: Vec<bool>,
     /// Times that are left to be counted entry by entry; in the end in order, with gaps between them.
-    left: Vec<TimeRange>,
+    left: HashMap<u32, Vec<TimeRange>, RandomState>,
 }
 
 impl Counting<'_> {
@@ -77,28 +77,35 @@ impl Counting<'_> {
 
     /// The streams of a segment of which the footer tells enough; nothing if there are none.
     fn share(&self, place: usize, segment: &PlannedSegment, masks: &Masks) -> Option<Share> {
-        let mut streams: HashMap<u32, CountedStream, RandomState> = HashMap::default();
-        let mut not: HashSet<u32, RandomState> = HashSet::default();
+        let streams = segment.opened.footer.streams().len();
+        let (mut chosen, mut not) = (vec![false; streams], vec![false; streams]);
         for block in &segment.blocks {
             let columns = segment.opened.footer.blocks().get(block.index).map(|meta| self.wanted.of(meta))?;
-            let only_levels = columns.iter().all(|column| match &column.kind {
-                ColumnKind::Metadata(name) => **name == *LEVEL_NAME,
-                _ => true,
-            });
+            let telling: Vec<&str> = (columns.iter())
+                .filter_map(|column| match &column.kind {
+                    ColumnKind::Metadata(name) if **name != *LEVEL_NAME => Some(&**name),
+                    _ => None,
+                })
+                .collect();
             let doubles = masks.get(&(place, block.index)).map(|rows| rows.as_slice()).unwrap_or_default();
             for run in &block.runs {
                 let first = run.first_row as usize;
                 let double = doubles.get(doubles.partition_point(|row| *row < first));
-                if only_levels && double.is_none_or(|row| *row >= first + run.rows as usize) {
-                    let counted = || CountedStream { labels: run.stream.clone(), left: Vec::new() };
-                    streams.entry(run.number).or_insert_with(counted);
-                } else {
-                    not.insert(run.number);
-                }
+                let has_double = double.is_some_and(|row| *row < first + run.rows as usize);
+                let is_told = || telling.iter().any(|name| self.tells(name, &run.stream));
+                let all = if has_double || is_told() { &mut not } else { &mut chosen };
+                all.get_mut(run.number as usize).into_iter().for_each(|mark| *mark = true);
             }
         }
-        streams.retain(|number, _| !not.contains(number));
-        (!streams.is_empty()).then(|| Share { opened: segment.opened.clone(), streams })
+        let counted: Vec<bool> = chosen.into_iter().zip(not).map(|(chosen, not)| chosen && !not).collect();
+        let any = counted.contains(&true);
+        any.then(|| Share { opened: segment.opened.clone(), counted, left: HashMap::default() })
+    }
+
+    /// Whether metadata of that name can tell entries of the stream apart. Under a stream label's own name it cannot: then it is
+    /// seen under another one, which must be wanted too.
+    fn tells(&self, name: &str, stream: &Labels) -> bool {
+        !stream.contains(name) || self.wanted.names_metadata(&format!("{name}{DUPLICATE_SUFFIX}"))
     }
 
     /// Folds the counts of some segments; notes for each what is left.
@@ -108,22 +115,19 @@ impl Counting<'_> {
         mut shares: Vec<Share>,
         scan: &Scan,
     ) -> Result<(RangeFold, Vec<Share>), Error> {
-        let reads = shares.iter().map(|share| async {
-            let counts = share.opened.footer.counts_range();
-            Ok(scan.reader().read(&share.opened, &[counts]).await?.pop().unwrap_or_default())
-        });
-        let stored = at_once(scan.reader().settings().store_concurrency_max, reads.collect()).await?;
+        let reads = shares.iter().map(|share| Minutes::read(share.opened.clone(), scan.reader()));
+        let read = at_once(scan.reader().settings().store_concurrency_max, reads.collect()).await?;
         let fold = RangeFold::new(self.leaf, self.steps);
         let (sampler, bulk, checking) = (self.sampler.clone(), self.bulk, scan.clone());
         let levels = self.wanted.names_metadata(LEVEL_NAME);
         let work = move || {
-            let series = SeriesOfStreams { sampler: &sampler, levels, known: HashMap::default() };
-            let mut folding = Folding { range, bulk, series, fold };
-            for (share, stored) in shares.iter_mut().zip(stored) {
+            let (numbers, known, level_names) = Default::default();
+            let series = SeriesOfStreams { sampler: &sampler, levels, numbers, known, level_names };
+            let windows = vec![(i64::MIN, Fate::Outside); MINUTES_KNOWN];
+            let mut folding = Folding { range, bulk, series, windows, fold };
+            for (share, minutes) in shares.iter_mut().zip(read) {
                 checking.check()?;
-                let counts = share.opened.footer.decode_counts(&stored);
-                let counts = counts.map_err(|why| corrupt(&share.opened.segment, &why))?;
-                folding.segment(share, &counts)?;
+                folding.segment(share, minutes.counts(checking.reader())?)?;
             }
             Ok((folding.fold, shares))
         };
@@ -133,59 +137,115 @@ impl Counting<'_> {
     }
 }
 
+/// What becomes of a minute.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// No window holds any of it.
+    Outside,
+    /// The same windows hold all of it.
+    Cell(usize),
+    /// An edge cuts it.
+    Cut,
+}
+
 /// The counts of some segments on their way into a fold.
 struct Folding<'s> {
     range: TimeRange,
     bulk: Bulk,
     series: SeriesOfStreams<'s>,
+    /// Minutes and what becomes of them, each in its place modulo the length.
+    windows: Vec<(i64, Fate)>,
     fold: RangeFold,
 }
 
 impl Folding<'_> {
     fn segment(&mut self, share: &mut Share, counts: &Counts) -> Result<(), Error> {
-        let Share { opened, streams } = share;
+        let levels: Vec<usize> = counts.levels.iter().map(|level| self.series.level(level)).collect();
+        // Groups come by stream.
+        let mut stream: Option<(u32, usize)> = None;
         for group in &counts.groups {
-            let info = opened.footer.streams().get(group.stream as usize);
-            let Some((stream, info)) = streams.get_mut(&group.stream).zip(info) else { continue };
-            let level = group.level.and_then(|level| counts.levels.get(level as usize)).map(String::as_str);
-            self.group(stream, level, (info.min_ts, info.max_ts), &group.cells)?;
+            let Some(info) = share.opened.footer.streams().get(group.stream as usize) else { continue };
+            if share.counted.get(group.stream as usize) != Some(&true) {
+                continue;
+            }
+            let number = match stream {
+                Some((last, number)) if last == group.stream => number,
+                _ => stream.insert((group.stream, self.series.number(&info.labels))).1,
+            };
+            let level = group.level.and_then(|level| levels.get(level as usize).copied());
+            let level = level.filter(|_| self.series.levels);
+            let cut = self.group(number, level, (info.min_ts, info.max_ts), &group.cells)?;
+            if !cut.is_empty() {
+                share.left.entry(group.stream).or_default().extend(cut);
+            }
         }
-        streams.values_mut().for_each(|stream| join(&mut stream.left));
+        share.left.values_mut().for_each(join);
         Ok(())
     }
 
-    /// The minutes of a stream and level; those that an edge cuts are left.
+    /// Adds the minutes of a stream and level; returns those that an edge cuts.
     fn group(
         &mut self,
-        stream: &mut CountedStream,
-        level: Option<&str>,
+        stream: usize,
+        level: Option<usize>,
         (min_ts, max_ts): (i64, i64),
         cells: &[Cell],
-    ) -> Result<(), Error> {
-        let mut series: Option<Option<Labels>> = None;
+    ) -> Result<Vec<TimeRange>, Error> {
+        let mut series: Option<Option<usize>> = None;
+        let mut cut = Vec::new();
         for cell in cells {
-            let end = cell.minute.saturating_mul(MINUTE_NS);
-            let (first, last) = (end.saturating_sub(MINUTE_NS - 1).max(min_ts), end.min(max_ts));
-            if !self.range.overlaps(first, last) {
-                continue;
+            let (mut first, mut last) = minutes::times_of(cell.minute);
+            let mut fate = self.fate(cell.minute, first, last);
+            if matches!(fate, Fate::Cut) {
+                // The first and the last entry narrow the minutes in which they lie.
+                (first, last) = (first.max(min_ts), last.min(max_ts));
+                fate = self.fate_of(first, last);
             }
-            if !(self.range.contains(first) && self.range.contains(last) && self.fold.same_windows(first, last)) {
-                stream.left.extend(TimeRange::new(first, last.saturating_add(1)));
-                continue;
-            }
-            let series = match &series {
+            let place = match fate {
+                Fate::Outside => continue,
+                Fate::Cell(place) => place,
+                Fate::Cut => {
+                    cut.extend(TimeRange::new(first, last.saturating_add(1)));
+                    continue;
+                }
+            };
+            let series = match series {
                 Some(found) => found,
-                None => series.insert(self.series.find(&stream.labels, level)?),
+                None => *series.insert(self.series.find(stream, level, &mut self.fold)?),
             };
             // A filter of the query drops the level.
-            let Some(series) = series else { return Ok(()) };
+            let Some(series) = series else { return Ok(cut) };
             let sum = match self.bulk {
                 Bulk::Rows => cell.rows,
                 Bulk::Lengths => cell.line_bytes,
             };
-            self.fold.add_sum(series, first, cell.rows, sum as f64);
+            self.fold.add_sum_at(series, place, first, cell.rows, sum as f64);
         }
-        Ok(())
+        Ok(cut)
+    }
+
+    /// What becomes of a whole minute.
+    fn fate(&mut self, minute: i64, first: i64, last: i64) -> Fate {
+        let place = usize::try_from(minute.rem_euclid(MINUTES_KNOWN as i64)).unwrap_or_default();
+        match self.windows.get(place) {
+            Some((known, fate)) if *known == minute => *fate,
+            _ => {
+                let fate = self.fate_of(first, last);
+                self.windows.get_mut(place).into_iter().for_each(|known| *known = (minute, fate));
+                fate
+            }
+        }
+    }
+
+    fn fate_of(&self, first: i64, last: i64) -> Fate {
+        if !self.range.overlaps(first, last) {
+            return Fate::Outside;
+        }
+        let inside = self.range.contains(first) && self.range.contains(last);
+        match inside && self.fold.same_windows(first, last) {
+            true => self.fold.cell(first).map_or(Fate::Outside, Fate::Cell),
+            false => Fate::Cut,
+        }
     }
 }
 
@@ -194,26 +254,53 @@ struct SeriesOfStreams<'s> {
     sampler: &'s Sampler,
     /// Whether the level decides about the series.
     levels: bool,
-    known: HashMap<Labels, Vec<SeriesOfLevel>, RandomState>,
+    numbers: HashMap<Labels, usize, RandomState>,
+    known: Vec<SeriesOfStream>,
+    level_names: Vec<String>,
 }
 
-/// A level, and the series of its entries; none if the query drops them.
-type SeriesOfLevel = (Option<String>, Option<Labels>);
+/// A stream, and the numbers of its series in the fold: without a level first, then by the level's number. None: not asked
+/// yet; none within: the query drops such entries.
+struct SeriesOfStream {
+    labels: Labels,
+    series: Vec<Option<Option<usize>>>,
+}
 
 impl SeriesOfStreams<'_> {
-    fn find(&mut self, stream: &Labels, level: Option<&str>) -> Result<Option<Labels>, Error> {
-        let level = level.filter(|_| self.levels);
-        if !self.known.contains_key(stream) {
-            self.known.insert(stream.clone(), Vec::new());
+    /// The number of a stream.
+    fn number(&mut self, stream: &Labels) -> usize {
+        if let Some(number) = self.numbers.get(stream) {
+            return *number;
         }
-        let Some(known) = self.known.get_mut(stream) else { return Ok(None) };
-        if let Some((_, series)) = known.iter().find(|(met, _)| met.as_deref() == level) {
-            return Ok(series.clone());
+        self.known.push(SeriesOfStream { labels: stream.clone(), series: Vec::new() });
+        self.numbers.insert(stream.clone(), self.known.len() - 1);
+        self.known.len() - 1
+    }
+
+    /// The number of a level.
+    fn level(&mut self, level: &str) -> usize {
+        self.level_names.iter().position(|name| name == level).unwrap_or_else(|| {
+            self.level_names.push(level.to_owned());
+            self.level_names.len() - 1
+        })
+    }
+
+    /// The series of a stream's entries of a level, as the fold numbers it.
+    fn find(&mut self, stream: usize, level: Option<usize>, fold: &mut RangeFold) -> Result<Option<usize>, Error> {
+        let place = level.map_or(0, |level| level + 1);
+        let Some(stream) = self.known.get_mut(stream) else { return Ok(None) };
+        if let Some(Some(known)) = stream.series.get(place) {
+            return Ok(*known);
         }
-        let metadata: Option<(&str, &str)> = level.map(|level| (LEVEL_NAME, level));
+        let level = level.and_then(|level| self.level_names.get(level));
+        let metadata: Option<(&str, &str)> = level.map(|level| (LEVEL_NAME, level.as_str()));
         let any = EntryRef { timestamp_ns: 0, line: "", metadata: metadata.as_slice() };
-        let series = self.sampler.for_stream(stream).process(any)?.map(|sample| sample.series.clone());
-        known.push((level.map(str::to_owned), series.clone()));
+        let mut sampler = self.sampler.for_stream(&stream.labels);
+        let series = sampler.process(any)?.map(|sample| fold.series(sample.series));
+        if stream.series.len() <= place {
+            stream.series.resize(place + 1, None);
+        }
+        stream.series.get_mut(place).into_iter().for_each(|known| *known = Some(series));
         Ok(series)
     }
 }
@@ -223,12 +310,13 @@ impl Share {
     fn keep_left(&self, block: &mut PlannedBlock) {
         let runs = std::mem::take(&mut block.runs);
         for run in runs {
-            let Some(counted) = self.streams.get(&run.number) else {
+            if self.counted.get(run.number as usize) != Some(&true) {
                 block.runs.push(run);
                 continue;
-            };
-            let from = counted.left.partition_point(|left| left.end_ns() <= run.min_ts);
-            let left = counted.left.iter().skip(from).take_while(|left| left.start_ns() <= run.max_ts);
+            }
+            let Some(left) = self.left.get(&run.number) else { continue };
+            let from = left.partition_point(|left| left.end_ns() <= run.min_ts);
+            let left = left.iter().skip(from).take_while(|left| left.start_ns() <= run.max_ts);
             block.runs.extend(left.filter_map(|left| {
                 let (start, end) = (left.start_ns().max(run.range.start_ns()), left.end_ns().min(run.range.end_ns()));
                 let range = TimeRange::new(start, end).ok()?;

@@ -2,8 +2,9 @@
 //!
 //! A stream counts if it has a row between its first and last time in the range, as in Loki: a superset, never less.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use foldhash::fast::RandomState;
 use logql::ast::{Expr, LogExpr, Matcher};
 use logql::matcher::Selector;
 use model::Labels;
@@ -15,7 +16,7 @@ use crate::{Error, LabelsRequest};
 pub(crate) async fn series(request: &LabelsRequest, reader: &Reader) -> Result<BTreeSet<Labels>, Error> {
     let selectors = selectors(request)?;
     let segments = reader.segments(request.range).await?;
-    let mut found = BTreeSet::new();
+    let mut found: HashSet<Labels, RandomState> = HashSet::default();
     for opened in reader.open(segments).await? {
         let streams = opened.footer.streams().iter();
         found.extend(
@@ -26,7 +27,7 @@ pub(crate) async fn series(request: &LabelsRequest, reader: &Reader) -> Result<B
                 .cloned(),
         );
     }
-    Ok(found)
+    Ok(found.into_iter().collect())
 }
 
 /// The selectors of a request.

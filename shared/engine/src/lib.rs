@@ -32,6 +32,7 @@ mod labels;
 mod live;
 mod logs;
 mod metrics;
+mod minutes;
 mod newest;
 mod patterns;
 mod tally;

@@ -3,7 +3,7 @@
 //! In: a selector, a time range, what a match needs, and opened segments. Out: blocks with the runs of the chosen
 //! streams, and why the others were skipped. May keep a block that turns out empty; never drops one that matches.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -82,7 +82,17 @@ impl Skip {
 impl Plan {
     /// Chooses streams by selector and blocks by time; filters come later.
     pub(crate) fn new(selector: &Selector, range: TimeRange, need: Need, opened: Vec<Arc<OpenSegment>>) -> Self {
-        let segments = opened.into_iter().map(|opened| plan_segment(selector, range, opened)).collect();
+        Plan::of(&mut Chosen::new(|labels: &Labels| selector.matches(labels)), range, need, opened)
+    }
+
+    /// The same, with streams chosen in any way.
+    pub(crate) fn of<F: Fn(&Labels) -> bool>(
+        chosen: &mut Chosen<F>,
+        range: TimeRange,
+        need: Need,
+        opened: Vec<Arc<OpenSegment>>,
+    ) -> Self {
+        let segments = opened.into_iter().map(|opened| plan_segment(chosen, range, opened)).collect();
         Plan { range, need, segments }
     }
 
@@ -110,10 +120,37 @@ impl PlannedBlock {
     }
 }
 
-fn plan_segment(selector: &Selector, range: TimeRange, opened: Arc<OpenSegment>) -> PlannedSegment {
+/// Which streams are chosen: each label set is looked at once, in however many segments it comes.
+pub(crate) struct Chosen<F> {
+    matches: F,
+    known: HashMap<Labels, bool, RandomState>,
+}
+
+impl<F: Fn(&Labels) -> bool> Chosen<F> {
+    pub(crate) fn new(matches: F) -> Self {
+        Chosen { matches, known: HashMap::default() }
+    }
+
+    pub(crate) fn has(&mut self, labels: &Labels) -> bool {
+        match self.known.get(labels) {
+            Some(known) => *known,
+            None => {
+                let matches = (self.matches)(labels);
+                self.known.insert(labels.clone(), matches);
+                matches
+            }
+        }
+    }
+}
+
+fn plan_segment<F: Fn(&Labels) -> bool>(
+    chosen: &mut Chosen<F>,
+    range: TimeRange,
+    opened: Arc<OpenSegment>,
+) -> PlannedSegment {
     let footer = &opened.footer;
     let chosen: Vec<Option<&Labels>> =
-        footer.streams().iter().map(|stream| Some(&stream.labels).filter(|labels| selector.matches(labels))).collect();
+        footer.streams().iter().map(|stream| Some(&stream.labels).filter(|labels| chosen.has(labels))).collect();
     let mut blocks = Vec::new();
     for (index, block) in footer.blocks().iter().enumerate() {
         if !range.overlaps(block.min_ts, block.max_ts) {

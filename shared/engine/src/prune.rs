@@ -5,6 +5,7 @@
 //! "perhaps" is not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use segment::{Filter, FilterMeta, GramFilter, Key};
 
@@ -87,7 +88,11 @@ fn keys_of(part: &Need) -> impl Iterator<Item = Key> {
 }
 
 /// The slices that answer for the keys, by where they lie.
-async fn segment_filters(opened: &OpenSegment, keys: &[Key], reader: &Reader) -> Result<BTreeMap<u64, Filter>, Error> {
+async fn segment_filters(
+    opened: &OpenSegment,
+    keys: &[Key],
+    reader: &Reader,
+) -> Result<BTreeMap<u64, Arc<Filter>>, Error> {
     let slices: BTreeMap<u64, &FilterMeta> =
         keys.iter().filter_map(|key| opened.footer.filter(*key)).map(|meta| (meta.range.start, meta)).collect();
     let metas: Vec<&FilterMeta> = slices.values().copied().collect();
@@ -95,21 +100,31 @@ async fn segment_filters(opened: &OpenSegment, keys: &[Key], reader: &Reader) ->
     Ok(slices.into_keys().zip(filters).collect())
 }
 
-async fn read_filters(opened: &OpenSegment, metas: &[&FilterMeta], reader: &Reader) -> Result<Vec<Filter>, Error> {
-    let ranges: Vec<_> = metas.iter().map(|meta| meta.range.clone()).collect();
+/// Filters, in the order given: those that were asked before are kept with the segment.
+async fn read_filters(opened: &OpenSegment, metas: &[&FilterMeta], reader: &Reader) -> Result<Vec<Arc<Filter>>, Error> {
+    let mut filters: Vec<Option<Arc<Filter>>> = metas.iter().map(|meta| opened.filter(meta)).collect();
+    let missing = metas.iter().zip(&filters).filter(|(_, filter)| filter.is_none()).map(|(meta, _)| *meta);
+    let missing: Vec<&FilterMeta> = missing.collect();
+    let ranges: Vec<_> = missing.iter().map(|meta| meta.range.clone()).collect();
     let stored = reader.read(opened, &ranges).await?;
-    let filters = metas.iter().zip(&stored).map(|(meta, stored)| Filter::decode(meta, stored));
-    filters.collect::<Result<_, _>>().map_err(|why| corrupt(&opened.segment, &why))
+    let mut decoded = Vec::with_capacity(missing.len());
+    for (meta, stored) in missing.into_iter().zip(&stored) {
+        let filter = Filter::decode(meta, stored).map_err(|why| corrupt(&opened.segment, &why))?;
+        decoded.push(reader.footers().keep_filter(opened, meta, filter));
+    }
+    let mut decoded = decoded.into_iter();
+    filters.iter_mut().filter(|filter| filter.is_none()).for_each(|filter| *filter = decoded.next());
+    Ok(filters.into_iter().flatten().collect())
 }
 
 /// The segment's grams, if it has some: decoded once while the segment stays open.
 async fn segment_grams<'o>(opened: &'o OpenSegment, reader: &Reader) -> Result<Option<&'o GramFilter>, Error> {
     let Some(section) = opened.footer.grams() else { return Ok(None) };
-    if let Some(grams) = opened.grams.get() {
+    if let Some(grams) = opened.grams() {
         return Ok(Some(grams));
     }
     let stored = reader.read(opened, std::slice::from_ref(&section.range)).await?;
     let stored = stored.first().map(|bytes| &bytes[..]).unwrap_or_default();
     let grams = opened.footer.decode_grams(stored).map_err(|why| corrupt(&opened.segment, &why))?;
-    Ok(Some(opened.grams.get_or_init(|| grams)))
+    Ok(Some(reader.footers().keep_grams(opened, grams)))
 }

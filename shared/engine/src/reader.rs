@@ -3,7 +3,7 @@
 //! Never more requests under way than the settings allow, never a byte read twice that came with the footer.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -36,6 +36,11 @@ impl Reader {
 
     pub(crate) fn settings(&self) -> &EngineSettings {
         &self.settings
+    }
+
+    /// Where opened segments are kept, with what is decoded of them.
+    pub(crate) fn footers(&self) -> &Arc<Footers> {
+        &self.footers
     }
 
     /// Changes the figures of this query.
@@ -89,8 +94,9 @@ impl Reader {
             match segment::open_tail(&tail, segment.size).map_err(|why| corrupt(&segment, &why))? {
                 Opened::Footer(mut footer) => {
                     self.tenants.label(&segment, &mut footer);
-                    let opened = Arc::new(OpenSegment { segment, footer, tail, grams: OnceLock::new() });
-                    self.footers.put(&name, opened.clone());
+                    footer.map_labels(|labels| self.footers.interned(labels));
+                    let opened = Arc::new(OpenSegment::new(name, segment, footer, tail));
+                    self.footers.put(opened.clone());
                     self.count(|stats| stats.segments_opened += 1);
                     return Ok(opened);
                 }

@@ -2,8 +2,9 @@
 //!
 //! In: selectors, a range, by what to sum. Out: totals, or series of bytes. What is counted, and how exactly, is `tally`'s.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use logql::matcher::Selector;
 use model::{Labels, Point, Sample, Series, Value};
 
@@ -63,7 +64,7 @@ impl Engine {
         let all = amounts.fold(Amount::default(), Amount::plus);
         let doubles = tally.doubles.iter().map(|(.., amount)| *amount).fold(Amount::default(), Amount::plus);
         Ok(IndexStats {
-            streams: tally.pieces.iter().map(|piece| &piece.labels).collect::<BTreeSet<_>>().len() as u64,
+            streams: tally.pieces.iter().map(|piece| &piece.labels).collect::<HashSet<_, RandomState>>().len() as u64,
             chunks: tally.pieces.len() as u64,
             bytes: all.bytes.saturating_sub(doubles.bytes),
             entries: all.rows.saturating_sub(doubles.rows),
@@ -123,22 +124,24 @@ impl Grouping {
     }
 
     fn sum(&self, tally: &Tally) -> HashMap<Labels, BTreeMap<i64, u64>> {
-        let mut sums: HashMap<Labels, BTreeMap<i64, u64>> = HashMap::new();
+        let mut sums =
+            Sums { grouping: self, groups: HashMap::default(), streams: HashMap::default(), all: Vec::new() };
         for piece in &tally.pieces {
-            for group in self.groups(&piece.labels) {
-                let steps = sums.entry(group).or_default();
+            for group in sums.of(&piece.labels) {
+                let Some((_, steps)) = sums.all.get_mut(group) else { continue };
                 piece.amounts.iter().for_each(|(end, amount)| *steps.entry(*end).or_default() += amount.bytes);
             }
         }
         for (labels, end, amount) in &tally.doubles {
-            for group in self.groups(labels) {
-                let bytes = sums.get_mut(&group).and_then(|steps| steps.get_mut(end));
+            for group in sums.of(labels) {
+                let bytes = sums.all.get_mut(group).and_then(|(_, steps)| steps.get_mut(end));
                 bytes.into_iter().for_each(|bytes| *bytes = bytes.saturating_sub(amount.bytes));
             }
         }
-        sums.values_mut().for_each(|steps| steps.retain(|_, bytes| *bytes > 0));
-        sums.retain(|_, steps| !steps.is_empty());
-        sums
+        let in_order =
+            |steps: HashMap<i64, u64, RandomState>| steps.into_iter().filter(|(_, bytes)| *bytes > 0).collect();
+        let sums = sums.all.into_iter().map(|(labels, steps)| (labels, in_order(steps)));
+        sums.filter(|(_, steps): &(Labels, BTreeMap<i64, u64>)| !steps.is_empty()).collect()
     }
 
     /// The sums to which a stream belongs.
@@ -152,6 +155,35 @@ impl Grouping {
             true => named.map(|(name, _)| Labels::from_pairs([(name, "")])).collect(),
             false => vec![named.collect()],
         }
+    }
+}
+
+/// Sums on their way.
+struct Sums<'g> {
+    grouping: &'g Grouping,
+    groups: HashMap<Labels, usize, RandomState>,
+    /// The groups of the streams that were met.
+    streams: HashMap<Labels, Vec<usize>, RandomState>,
+    /// Each group's labels, and its bytes by the end of the step.
+    all: Vec<(Labels, HashMap<i64, u64, RandomState>)>,
+}
+
+impl Sums<'_> {
+    /// The groups of a stream.
+    fn of(&mut self, stream: &Labels) -> Vec<usize> {
+        if let Some(known) = self.streams.get(stream) {
+            return known.clone();
+        }
+        let mut groups = Vec::new();
+        for labels in self.grouping.groups(stream) {
+            let group = *self.groups.entry(labels.clone()).or_insert(self.all.len());
+            if group == self.all.len() {
+                self.all.push((labels, HashMap::default()));
+            }
+            groups.push(group);
+        }
+        self.streams.insert(stream.clone(), groups.clone());
+        groups
     }
 }
 

@@ -3,22 +3,63 @@
 //! A set may hold empty values: `x=""` made by a parser is not the same as an absent `x`. Whoever accepts stream labels
 //! from outside drops the empty ones first, as Loki does.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, LazyLock};
 
+use foldhash::fast::RandomState;
 use xxhash_rust::xxh3::Xxh3;
 
-/// An immutable, sorted set of labels. Cloning copies a pointer.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Arc<[(Box<str>, Box<str>)]>);
+/// An immutable, sorted set of labels. Cloning copies a pointer, hashing and most comparing look at no text.
+#[derive(Clone)]
+pub struct Labels {
+    pairs: Arc<[(Box<str>, Box<str>)]>,
+    /// Of the pairs, made once. Another one in each process, so that nobody who chooses labels can make them collide.
+    hash: u64,
+}
+
+static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+static EMPTY: LazyLock<Labels> = LazyLock::new(|| Labels::new(Arc::from([])));
 
 impl Default for Labels {
     fn default() -> Self {
-        Labels(Arc::from([]))
+        EMPTY.clone()
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_clone_of(other) || (self.hash == other.hash && self.pairs == other.pairs)
+    }
+}
+
+impl Eq for Labels {}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.is_clone_of(other) { Ordering::Equal } else { self.pairs.cmp(&other.pairs) }
     }
 }
 
 impl Labels {
+    fn new(pairs: Arc<[(Box<str>, Box<str>)]>) -> Self {
+        let hash = HASHES.hash_one(&pairs);
+        Labels { pairs, hash }
+    }
+
     /// Sorts the pairs by name; of two pairs with the same name the later one is kept.
     pub fn from_pairs<N: Into<Box<str>>, V: Into<Box<str>>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut all: Vec<(Box<str>, Box<str>)> = pairs.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
@@ -29,12 +70,12 @@ impl Labels {
             all.dedup_by(|later, kept| later.0 == kept.0);
             all.reverse();
         }
-        Labels(all.into())
+        Labels::new(all.into())
     }
 
     /// The value of `name`, if the set has that label.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.binary_search_by(|(n, _)| (**n).cmp(name)).ok().and_then(|i| self.0.get(i)).map(|(_, v)| &**v)
+        self.pairs.binary_search_by(|(n, _)| (**n).cmp(name)).ok().and_then(|i| self.pairs.get(i)).map(|(_, v)| &**v)
     }
 
     /// Whether the set has a label of that name, empty or not.
@@ -44,33 +85,33 @@ impl Labels {
 
     /// The labels in name order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + DoubleEndedIterator + Clone {
-        self.0.iter().map(|(n, v)| (&**n, &**v))
+        self.pairs.iter().map(|(n, v)| (&**n, &**v))
     }
 
     /// How many labels there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.pairs.len()
     }
 
     /// Whether there is no label at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pairs.is_empty()
     }
 
     /// The bytes of all names and values.
     pub fn byte_len(&self) -> usize {
-        self.0.iter().map(|(n, v)| n.len() + v.len()).sum()
+        self.pairs.iter().map(|(n, v)| n.len() + v.len()).sum()
     }
 
     /// Whether both are the same set in memory: true only for clones, and much cheaper than comparing.
     pub fn is_clone_of(&self, other: &Labels) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.pairs, &other.pairs)
     }
 
     /// A hash that is the same in every process and version: it is written into segments.
     pub fn stable_hash(&self) -> u64 {
         let mut hasher = Xxh3::new();
-        for (name, value) in self.0.iter() {
+        for (name, value) in self.pairs.iter() {
             hasher.update(name.as_bytes());
             hasher.update(&[0xff]);
             hasher.update(value.as_bytes());
@@ -81,7 +122,7 @@ impl Labels {
 
     /// A builder that starts from these labels.
     pub fn to_builder(&self) -> LabelsBuilder {
-        LabelsBuilder { pairs: self.0.to_vec() }
+        LabelsBuilder { pairs: self.pairs.to_vec() }
     }
 }
 
@@ -137,7 +178,7 @@ impl LabelsBuilder {
 
     /// The finished set.
     pub fn build(self) -> Labels {
-        Labels(self.pairs.into())
+        Labels::new(self.pairs.into())
     }
 }
 

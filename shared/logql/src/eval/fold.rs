@@ -139,10 +139,28 @@ impl RangeFold {
     pub fn add_sum(&mut self, series: &Labels, timestamp_ns: i64, rows: u64, sum: f64) {
         let Some(cell) = self.windows.cell(timestamp_ns).filter(|_| rows > 0) else { return };
         let slot = self.slot(series);
+        self.add_sum_at(slot, cell, timestamp_ns, rows, sum);
+    }
+
+    /// The part of all windows in which a time lies, if any window holds it: for `add_sum_at`.
+    pub fn cell(&self, timestamp_ns: i64) -> Option<usize> {
+        self.windows.cell(timestamp_ns)
+    }
+
+    /// The number of a series, for `add_sum_at`; made if need be.
+    pub fn series(&mut self, series: &Labels) -> usize {
+        self.slot(series)
+    }
+
+    /// As `add_sum`, for a series and cell that were looked up before: what comes by the thousands costs two additions.
+    /// `timestamp_ns` lies in the cell.
+    pub fn add_sum_at(&mut self, series: usize, cell: usize, timestamp_ns: i64, rows: u64, sum: f64) {
         self.bytes += match &mut self.state {
-            State::Count(all) => grow(&mut all[slot], |cells| cells.at(cell).absorb(&Count(rows))),
-            State::Sum(all) => grow(&mut all[slot], |cells| cells.at(cell).absorb(&Sum { sum, count: rows })),
-            _ => return self.add(series, timestamp_ns, sum),
+            State::Count(all) => grow(&mut all[series], |cells| cells.at(cell).absorb(&Count(rows))),
+            State::Sum(all) => grow(&mut all[series], |cells| cells.at(cell).absorb(&Sum { sum, count: rows })),
+            state => with_cells!(state,
+                all => grow(&mut all[series], |cells| cells.at(cell).add(timestamp_ns, sum)),
+                all => { all[series].push((timestamp_ns, sum)); size_of::<(i64, f64)>() }),
         };
     }
 
