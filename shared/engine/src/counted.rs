@@ -296,7 +296,7 @@ impl SeriesOfStreams<'_> {
         let metadata: Option<(&str, &str)> = level.map(|level| (LEVEL_NAME, level.as_str()));
         let any = EntryRef { timestamp_ns: 0, line: "", metadata: metadata.as_slice() };
         let mut sampler = self.sampler.for_stream(&stream.labels);
-        let series = sampler.process(any)?.map(|sample| fold.series(sample.series));
+        let series = sampler.process(any)?.map(|sample| fold.series_number(sample.series));
         if stream.series.len() <= place {
             stream.series.resize(place + 1, None);
         }

@@ -148,7 +148,7 @@ impl RangeFold {
     }
 
     /// The number of a series, for `add_sum_at`; made if need be.
-    pub fn series(&mut self, series: &Labels) -> usize {
+    pub fn series_number(&mut self, series: &Labels) -> usize {
         self.slot(series)
     }
 
