@@ -61,23 +61,28 @@ impl World {
 
     /// Everything that the tenant has stored, sorted; equal rows of two segments come twice.
     pub async fn rows(&self, tenant: &str) -> Vec<Row> {
-        let tenant = TenantId::new(tenant).expect("a tenant");
-        let all = TimeRange::new(0, i64::MAX).expect("ordered");
-        let mut rows = Vec::new();
-        for segment in self.store.segments(&tenant, all).await.expect("lists") {
-            let bytes = self.store.read_tail(&segment, segment.size).await.expect("reads");
-            let before = rows.len();
-            read_rows(&bytes, &mut rows);
-            assert_eq!(rows.len() - before, segment.rows as usize, "the key tells the rows");
-        }
-        rows.sort_by(|a, b| (a.0.to_string(), a.1, &a.2).cmp(&(b.0.to_string(), b.1, &b.2)));
-        rows
+        rows(&self.store, tenant).await
     }
 
     /// PUTs so far, failed ones too.
     pub fn puts(&self) -> u64 {
         self.store.counters().snapshot().puts
     }
+}
+
+/// Everything that a tenant has in a store, sorted; equal rows of two segments come twice.
+pub async fn rows(store: &Store, tenant: &str) -> Vec<Row> {
+    let tenant = TenantId::new(tenant).expect("a tenant");
+    let all = TimeRange::new(0, i64::MAX).expect("ordered");
+    let mut rows = Vec::new();
+    for segment in store.segments(&tenant, all).await.expect("lists") {
+        let bytes = store.read_tail(&segment, segment.size).await.expect("reads");
+        let before = rows.len();
+        read_rows(&bytes, &mut rows);
+        assert_eq!(rows.len() - before, segment.rows as usize, "the key tells the rows");
+    }
+    rows.sort_by(|a, b| (a.0.to_string(), a.1, &a.2).cmp(&(b.0.to_string(), b.1, &b.2)));
+    rows
 }
 
 fn read_rows(bytes: &[u8], rows: &mut Vec<Row>) {

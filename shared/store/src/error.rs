@@ -114,11 +114,28 @@ fn safe_text(error: &object_store::Error) -> String {
     if let Some(code) = code.filter(|c| c.len() <= 64 && c.chars().all(|c| c.is_ascii_alphanumeric())) {
         text.push_str(&format!(" ({code})"));
     }
+    if let Some(right) = needed_right(&full).filter(|_| text.contains("403 Forbidden")) {
+        text.push_str(&format!(", the role needs {right}"));
+    }
     let words = text.split_whitespace().map(|word| match word.split_once('?') {
         Some((url, _)) if url.contains("://") => url,
         _ => word,
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// The right without which a request to S3 is refused; S3 itself does not name it.
+fn needed_right(full: &str) -> Option<&'static str> {
+    let (_, rest) = full.split_once("Error performing ")?;
+    let (method, rest) = rest.split_once(' ')?;
+    let url = rest.split(' ').next()?;
+    match method {
+        "PUT" => Some("s3:PutObject"),
+        "GET" | "HEAD" if url.contains("list-type=") => Some("s3:ListBucket"),
+        "GET" | "HEAD" => Some("s3:GetObject"),
+        "DELETE" | "POST" => Some("s3:DeleteObject"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +154,22 @@ mod tests {
         let error = Error::from_store("k", generic(body));
         assert!(!format!("{error:?}").contains("SECRET"), "{error:?}");
         assert!(error.to_string().ends_with("400 Bad Request (ExpiredToken)"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_right_is_named() {
+        let check = |request: &str, want: &str| {
+            let told = format!(
+                "Error performing {request} in 1ms - Server returned non-2xx status code: 403 Forbidden: \
+                 <Error><Code>AccessDenied</Code></Error>"
+            );
+            let error = Error::from_store("k", generic(&told)).to_string();
+            assert!(error.ends_with(&format!("403 Forbidden (AccessDenied), the role needs {want}")), "{error}");
+        };
+        check("PUT http://h/b/k", "s3:PutObject");
+        check("GET http://h/b?list-type=2&prefix=p", "s3:ListBucket");
+        check("GET http://h/b/k", "s3:GetObject");
+        check("POST http://h/b?delete", "s3:DeleteObject");
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! For development only: log generators, the conformance corpus, helpers that start real servers for tests.
+//! For development only: log generators, events of AWS, the conformance corpus, helpers that start real servers for tests.
 
+pub mod aws;
+pub mod gate;
 pub mod generate;
 pub mod http;
 pub mod moto;
