@@ -79,9 +79,14 @@ impl Query {
     }
 
     fn with(store: Store, config: Arc<Config>, fan_out: Option<engine::FanOut>) -> Self {
+        let logbarn = &config.logbarn;
+        let cache_bytes = usize::try_from(logbarn.cache_memory_max).unwrap_or(usize::MAX);
         let settings = EngineSettings {
-            query_memory_bytes_max: usize::try_from(config.logbarn.query_memory_max).unwrap_or(usize::MAX),
-            footer_cache_bytes_max: usize::try_from(config.logbarn.cache_memory_max).unwrap_or(usize::MAX),
+            query_memory_bytes_max: usize::try_from(logbarn.query_memory_max).unwrap_or(usize::MAX),
+            footer_cache_bytes_max: cache_bytes / 2,
+            block_cache_memory_bytes_max: cache_bytes / 2,
+            block_cache_directory: Some(&logbarn.block_cache_directory).filter(|name| !name.is_empty()).map(Into::into),
+            block_cache_disk_bytes_max: logbarn.block_cache_bytes_max,
             ..EngineSettings::default()
         };
         let engine = Engine::new(store.clone(), settings);

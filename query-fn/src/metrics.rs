@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     store_requests: Counter<u64, AtomicU64>,
     store_bytes: Counter<u64, AtomicU64>,
     cache_hits: Counter<u64, AtomicU64>,
+    cache_misses: Counter<u64, AtomicU64>,
     blocks_read: Counter<u64, AtomicU64>,
     blocks_skipped: Counter<u64, AtomicU64>,
     line_bytes: Counter<u64, AtomicU64>,
@@ -48,6 +49,7 @@ impl Metrics {
             ("store_requests", "Requests that queries made to the store", &self.store_requests),
             ("store_bytes", "Bytes that queries read from the store", &self.store_bytes),
             ("cache_hits", "Reads that a cache answered", &self.cache_hits),
+            ("cache_misses", "Reads of blocks and filters that no cache could answer", &self.cache_misses),
             ("blocks_read", "Blocks of which columns were read", &self.blocks_read),
             ("blocks_skipped", "Blocks that the filters proved empty of matches", &self.blocks_skipped),
             ("line_bytes", "Bytes of lines that were looked at, uncompressed", &self.line_bytes),
@@ -65,6 +67,7 @@ impl Metrics {
         self.store_requests.inc_by(stats.store_requests);
         self.store_bytes.inc_by(stats.store_bytes);
         self.cache_hits.inc_by(stats.cache_hits);
+        self.cache_misses.inc_by(stats.cache_misses);
         self.blocks_read.inc_by(stats.blocks_read);
         self.blocks_skipped.inc_by(stats.blocks_skipped);
         self.line_bytes.inc_by(stats.line_bytes);

@@ -13,6 +13,8 @@ use model::Labels;
 use segment::{Cell, Counts, Filter, FilterMeta, Footer, GramFilter, LevelCounts};
 use store::SegmentRef;
 
+use crate::block_cache::Place;
+
 /// A segment whose footer was read.
 #[derive(Debug)]
 pub struct OpenSegment {
@@ -24,6 +26,8 @@ pub struct OpenSegment {
     tail: Bytes,
     /// The name under which it is kept.
     name: String,
+    /// The object's own name.
+    object: Arc<str>,
     /// Its gram filter, once it was asked.
     grams: OnceLock<GramFilter>,
     /// Filters that were asked, by where they lie.
@@ -35,7 +39,13 @@ pub struct OpenSegment {
 impl OpenSegment {
     pub(crate) fn new(name: String, segment: SegmentRef, footer: Footer, tail: Bytes) -> Self {
         let (grams, filters, counts) = Default::default();
-        OpenSegment { segment, footer, tail, name, grams, filters, counts }
+        let object = segment.key.to_string().into();
+        OpenSegment { segment, footer, tail, name, object, grams, filters, counts }
+    }
+
+    /// A range of it, as the block cache names it.
+    pub(crate) fn place(&self, range: &Range<u64>) -> Place {
+        Place { object: self.object.clone(), range: range.clone() }
     }
 
     /// The bytes of a range, if they were read when the segment was opened.

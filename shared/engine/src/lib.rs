@@ -14,6 +14,7 @@ mod guard;
 pub mod needles;
 mod plan;
 
+mod block_cache;
 mod budget;
 mod deadline;
 mod footers;
@@ -65,6 +66,7 @@ pub use settings::EngineSettings;
 pub use shard::{FanOut, FanOutSettings, Leaves, Undone};
 pub use volume::{IndexStats, VolumeBy, VolumeRequest};
 
+use block_cache::BlockCache;
 use footers::Footers;
 use reader::Reader;
 use scan::Scan;
@@ -78,13 +80,15 @@ pub struct Engine {
     settings: EngineSettings,
     footers: Arc<Footers>,
     fan_out: Option<FanOut>,
+    blocks: Arc<BlockCache>,
 }
 
 impl Engine {
     /// An engine over a store.
     pub fn new(store: Store, settings: EngineSettings) -> Self {
         let footers = Arc::new(Footers::new(settings.footer_cache_bytes_max));
-        Engine { store, settings, footers, fan_out: None }
+        let blocks = Arc::new(BlockCache::new(&settings));
+        Engine { store, settings, footers, blocks, fan_out: None }
     }
 
     /// The same engine, which gives slices of large questions to other processes.
@@ -179,7 +183,7 @@ impl Engine {
     }
 
     fn reader(&self, tenants: Tenants) -> Reader {
-        Reader::new(self.store.metered(), self.footers.clone(), self.settings.clone(), tenants)
+        Reader::new(self.store.metered(), self.footers.clone(), self.blocks.clone(), self.settings.clone(), tenants)
     }
 }
 

@@ -11,6 +11,7 @@ use model::{QueryStats, TimeRange};
 use segment::Opened;
 use store::{Counts, SegmentRef, Store};
 
+use crate::block_cache::{BlockCache, Place};
 use crate::footers::{Footers, OpenSegment};
 use crate::tenants::Tenants;
 use crate::{EngineSettings, Error};
@@ -23,6 +24,7 @@ const TENANTS_LISTED_AT_ONCE_MAX: usize = 4;
 pub(crate) struct Reader {
     store: Store,
     footers: Arc<Footers>,
+    blocks: Arc<BlockCache>,
     settings: EngineSettings,
     tenants: Tenants,
     stats: Arc<Mutex<QueryStats>>,
@@ -30,8 +32,14 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// `store` has counters of its own: those of the query.
-    pub(crate) fn new(store: Store, footers: Arc<Footers>, settings: EngineSettings, tenants: Tenants) -> Self {
-        Reader { store, footers, settings, tenants, stats: Arc::default() }
+    pub(crate) fn new(
+        store: Store,
+        footers: Arc<Footers>,
+        blocks: Arc<BlockCache>,
+        settings: EngineSettings,
+        tenants: Tenants,
+    ) -> Self {
+        Reader { store, footers, blocks, settings, tenants, stats: Arc::default() }
     }
 
     pub(crate) fn settings(&self) -> &EngineSettings {
@@ -90,7 +98,7 @@ impl Reader {
         let small = segment.size <= self.settings.whole_object_bytes_max;
         let mut wanted = if small { segment.size } else { self.settings.tail_bytes.min(segment.size) };
         loop {
-            let tail = self.store.read_tail(&segment, wanted).await?;
+            let tail = self.read_tail(&segment, wanted).await?;
             match segment::open_tail(&tail, segment.size).map_err(|why| corrupt(&segment, &why))? {
                 Opened::Footer(mut footer) => {
                     self.tenants.label(&segment, &mut footer);
@@ -106,28 +114,79 @@ impl Reader {
         }
     }
 
-    /// The bytes of each range, those that lie close together by one request.
+    /// The end of a segment. On disk it outlives the process; in memory it stays with the footer.
+    async fn read_tail(&self, segment: &SegmentRef, bytes: u64) -> Result<Bytes, Error> {
+        let range = segment.size.saturating_sub(bytes)..segment.size;
+        let place = Place { object: segment.key.to_string().into(), range };
+        if let Some(tail) = self.blocks.on_disk(vec![place.clone()], false).await.pop().flatten() {
+            return Ok(tail);
+        }
+        let tail = self.store.read_tail(segment, bytes).await?;
+        self.blocks.put(vec![(place, tail.clone())], false).await;
+        Ok(tail)
+    }
+
+    /// The bytes of each range: kept ones, and those that lie close together by one request.
     pub(crate) async fn read(&self, opened: &OpenSegment, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
-        let mut found: Vec<Option<Bytes>> = ranges.iter().map(|range| opened.held(range)).collect();
-        let spans = self.spans(opened, ranges);
+        let mut found = self.kept(opened, ranges).await;
+        let is_missing: Vec<bool> = found.iter().map(Option::is_none).collect();
+        let spans = self.missing_spans(opened, ranges, &is_missing);
         let work = spans.iter().map(|span| self.read_span(opened, span.clone())).collect();
         let parts = at_once(self.settings.store_concurrency_max, work).await?;
+        let mut read = Vec::new();
         for (range, slot) in ranges.iter().zip(&mut found).filter(|(_, slot)| slot.is_none()) {
             *slot = spans.iter().zip(&parts).find_map(|(span, part)| {
                 let from = usize::try_from(range.start.checked_sub(span.start)?).ok()?;
                 let to = usize::try_from(range.end.checked_sub(span.start)?).ok()?;
                 (to <= part.len()).then(|| part.slice(from..to))
             });
+            read.extend(slot.iter().map(|bytes| (opened.place(range), bytes.clone())));
         }
+        read.retain(|(_, bytes)| !bytes.is_empty());
+        self.count(|stats| stats.cache_misses += read.len() as u64);
+        self.blocks.put(read, true).await;
         let all: Vec<Bytes> = found.into_iter().flatten().collect();
         if all.len() == ranges.len() { Ok(all) } else { Err(corrupt(&opened.segment, &"the store gave fewer bytes")) }
     }
 
-    /// What must be fetched for some ranges: those that did not come with the footer, near ones together.
+    /// The bytes of ranges, as far as they came with the footer or were read before.
+    async fn kept(&self, opened: &OpenSegment, ranges: &[Range<u64>]) -> Vec<Option<Bytes>> {
+        let mut hits = 0;
+        let mut in_memory = |range: &Range<u64>| {
+            let found = self.blocks.in_memory(&opened.place(range));
+            hits += u64::from(found.is_some());
+            found
+        };
+        let mut found: Vec<Option<Bytes>> =
+            ranges.iter().map(|range| opened.held(range).or_else(|| in_memory(range))).collect();
+        let missing: Vec<usize> = (0..).zip(&found).filter(|(_, found)| found.is_none()).map(|(at, _)| at).collect();
+        let places = missing.iter().filter_map(|at| ranges.get(*at)).map(|range| opened.place(range)).collect();
+        for (at, bytes) in missing.into_iter().zip(self.blocks.on_disk(places, true).await) {
+            hits += u64::from(bytes.is_some());
+            found.get_mut(at).into_iter().for_each(|slot| *slot = bytes.clone());
+        }
+        self.count(|stats| stats.cache_hits += hits);
+        found
+    }
+
+    /// What must be fetched for some ranges: those that are kept nowhere, near ones together.
     pub(crate) fn spans(&self, opened: &OpenSegment, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-        let mut missing: Vec<Range<u64>> =
-            ranges.iter().filter(|range| opened.held(range).is_none()).cloned().collect();
-        coalesce(&mut missing, self.settings.coalesce_gap_bytes_max)
+        let is_missing = |range| opened.held(range).is_none() && !self.blocks.has(&opened.place(range));
+        let is_missing: Vec<bool> = ranges.iter().map(is_missing).collect();
+        self.missing_spans(opened, ranges, &is_missing)
+    }
+
+    /// What must be fetched for the missing ones of some ranges. Never more requests than if nothing were in the cache: what lies
+    /// between two missing ranges that would share a request is read along.
+    fn missing_spans(&self, opened: &OpenSegment, ranges: &[Range<u64>], is_missing: &[bool]) -> Vec<Range<u64>> {
+        let mut apart: Vec<Range<u64>> = ranges.iter().filter(|range| opened.held(range).is_none()).cloned().collect();
+        let spans = coalesce(&mut apart, self.settings.coalesce_gap_bytes_max);
+        let shrunk = |span: Range<u64>| {
+            let missing = ranges.iter().zip(is_missing).filter(|(_, missing)| **missing).map(|(range, _)| range);
+            let within = missing.filter(|range| span.start <= range.start && range.end <= span.end);
+            within.cloned().reduce(|all, range| all.start.min(range.start)..all.end.max(range.end))
+        };
+        spans.into_iter().filter_map(shrunk).collect()
     }
 
     async fn read_span(&self, opened: &OpenSegment, span: Range<u64>) -> Result<Bytes, Error> {

@@ -1,5 +1,7 @@
 //! How the engine may use the machine. Plain data with defaults; what a tenant may ask stands in `Limits`.
 
+use std::path::PathBuf;
+
 /// Settings of one engine, shared by all its queries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSettings {
@@ -7,6 +9,12 @@ pub struct EngineSettings {
     pub query_memory_bytes_max: usize,
     /// Most memory that the footers of opened segments may take between queries.
     pub footer_cache_bytes_max: usize,
+    /// Most memory that ranges read from the store may take between queries; 0 keeps none.
+    pub block_cache_memory_bytes_max: usize,
+    /// Where ranges read from the store are kept on disk too; none keeps them in memory alone.
+    pub block_cache_directory: Option<PathBuf>,
+    /// Most bytes that they may take there.
+    pub block_cache_disk_bytes_max: u64,
     /// Most requests to the store that one query has under way.
     pub store_concurrency_max: usize,
     /// Most blocks of one query that are decoded at the same time.
@@ -26,7 +34,10 @@ impl Default for EngineSettings {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         EngineSettings {
             query_memory_bytes_max: 512 << 20,
-            footer_cache_bytes_max: 64 << 20,
+            footer_cache_bytes_max: 32 << 20,
+            block_cache_memory_bytes_max: 32 << 20,
+            block_cache_directory: None,
+            block_cache_disk_bytes_max: 1 << 30,
             store_concurrency_max: 16,
             decode_concurrency_max: threads,
             blocks_ahead_max: threads,

@@ -153,9 +153,14 @@ pub struct Logbarn {
     /// Memory that one query may use.
     #[serde(with = "size")]
     pub query_memory_max: u64,
-    /// Memory for footers, filters and blocks already read.
+    /// Memory for footers, filters and blocks already read: half for footers and what is decoded of them, half for blocks.
     #[serde(with = "size")]
     pub cache_memory_max: u64,
+    /// A folder in which blocks already read are kept too, and outlive the process; empty: none.
+    pub block_cache_directory: String,
+    /// Bytes that they may take there.
+    #[serde(with = "size")]
+    pub block_cache_bytes_max: u64,
     /// Whether segments are merged by this process, when a day has become due by its writes or its reads.
     pub merge: bool,
     /// Fresh segments of a day at which it is merged.
@@ -249,6 +254,8 @@ impl Default for Logbarn {
             commit_queue_bytes_max: 128 << 20,
             query_memory_max: 512 << 20,
             cache_memory_max: 64 << 20,
+            block_cache_directory: String::new(),
+            block_cache_bytes_max: 1 << 30,
             merge: true,
             merge_objects_min: 64,
             merge_bytes_min: 64 << 20,

@@ -294,7 +294,7 @@ fn stats_json(stats: &QueryStats) -> serde_json::Value {
             "totalReached": 0, "totalChunksMatched": 0, "totalBatches": 0, "totalLinesSent": 0, "store": store(false),
         },
         "cache": {
-            "chunk": cache(stats.cache_hits, stats.cache_hits + stats.store_requests),
+            "chunk": cache(stats.cache_hits, stats.cache_hits + stats.cache_misses),
             "index": cache(0, 0), "result": cache(0, 0), "statsResult": cache(0, 0), "volumeResult": cache(0, 0),
             "seriesResult": cache(0, 0), "labelResult": cache(0, 0), "instantMetricResult": cache(0, 0),
             "logResult": cache(0, 0), "taskResult": cache(0, 0),

@@ -35,6 +35,8 @@ pub struct QueryStats {
     pub store_bytes: u64,
     /// Reads answered by a cache.
     pub cache_hits: u64,
+    /// Reads of blocks and filters that no cache could answer.
+    pub cache_misses: u64,
     /// Parts of the query that other processes were asked for.
     pub shards: u64,
     /// Those of them that came to nothing, and were done here after all.
@@ -62,6 +64,7 @@ impl AddAssign for QueryStats {
         self.store_requests += other.store_requests;
         self.store_bytes += other.store_bytes;
         self.cache_hits += other.cache_hits;
+        self.cache_misses += other.cache_misses;
         self.shards += other.shards;
         self.shards_undone += other.shards_undone;
         self.exec_ns += other.exec_ns;

@@ -166,13 +166,13 @@ pub(crate) fn nothing(expr: &Expr) -> Explained {
 /// Goes a query's way up to its blocks.
 pub(crate) async fn explain(expr: &Expr, request: &QueryRequest, reader: Reader) -> Result<Explained, Error> {
     let (scan, _cancel) = Scan::new(reader);
-    let mut parts = Vec::new();
+    let (mut parts, mut met) = (Vec::new(), part::Met::default());
     match expr {
-        Expr::Log(log) => parts.push(part::of_log_query(log, request, &scan).await?),
+        Expr::Log(log) => parts.push(part::of_log_query(log, request, &scan, &mut met).await?),
         Expr::Metric(metric) => {
             let steps = crate::steps(request);
             for leaf in eval::leaves(metric) {
-                parts.push(part::of_leaf(&leaf, steps, &scan).await?);
+                parts.push(part::of_leaf(&leaf, steps, &scan, &mut met).await?);
             }
         }
     }

@@ -29,30 +29,38 @@ use crate::rows::{Columns, MetadataColumns};
 use crate::scan::Scan;
 use crate::{Error, QueryRequest};
 
+/// Blocks that were met, by their segment's name and their place in it. Who reads one again may find some of it in the cache.
+pub(crate) type Met = HashSet<(String, usize), RandomState>;
+
 /// A log query, walked as if no entry but those that are sure were found.
-pub(crate) async fn of_log_query(log: &LogExpr, request: &QueryRequest, scan: &Scan) -> Result<PartExplained, Error> {
+pub(crate) async fn of_log_query(
+    log: &LogExpr,
+    request: &QueryRequest,
+    scan: &Scan,
+    met: &mut Met,
+) -> Result<PartExplained, Error> {
     let (range, interval_ns) = crate::log_range(request)?;
     let query = LogQuery::new(log, request.direction, request.limit)?;
     let parts = if interval_ns > 0 { crate::split(range, request) } else { vec![range] };
-    let mut explaining = Explaining::new(log, range, &needles::of_pipeline(&log.pipeline), Columns::all(), scan);
+    let mut explaining = Explaining::new(log, range, &needles::of_pipeline(&log.pipeline), Columns::all(), scan, met);
     for range in parts {
         let sure = Sure::new(log, request.direction, request.limit);
         explaining.walk(&query, range, sure, request).await?;
     }
     let mut part = explaining.part;
     // With fewer entries than that nothing ends the walk.
-    part.exact = part.rows < request.limit as u64;
+    part.exact &= part.rows < request.limit as u64;
     Ok(part)
 }
 
 /// A range aggregation.
-pub(crate) async fn of_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan) -> Result<PartExplained, Error> {
+pub(crate) async fn of_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan, met: &mut Met) -> Result<PartExplained, Error> {
     let log = &leaf.aggregation.log;
     let range = metrics::leaf_range(leaf, steps)?;
     let (need, wanted) = (needles::of_pipeline(&log.pipeline), columns::of_leaf(leaf));
     let bulk = Bulk::of_leaf(leaf);
     let columns = bulk.map_or_else(|| wanted.clone(), |bulk| bulk.columns(leaf));
-    let mut explaining = Explaining::new(log, range, &need, columns, scan);
+    let mut explaining = Explaining::new(log, range, &need, columns, scan, met);
 
     let segments = explaining.segments(range).await?;
     let opened = explaining.open(segments).await?;
@@ -85,10 +93,11 @@ struct Explaining<'q> {
     asked: Counts,
     chosen: HashSet<Labels, RandomState>,
     seen: HashSet<Labels, RandomState>,
+    met: &'q mut Met,
 }
 
 impl<'q> Explaining<'q> {
-    fn new(log: &LogExpr, range: TimeRange, need: &Need, columns: Columns, scan: &'q Scan) -> Self {
+    fn new(log: &LogExpr, range: TimeRange, need: &Need, columns: Columns, scan: &'q Scan, met: &'q mut Met) -> Self {
         let part = PartExplained {
             query: log.to_string(),
             range,
@@ -109,7 +118,7 @@ impl<'q> Explaining<'q> {
             exact: true,
         };
         let (chosen, seen) = Default::default();
-        Explaining { scan, columns, part, asked: scan.reader().counts(), chosen, seen }
+        Explaining { scan, columns, part, asked: scan.reader().counts(), chosen, seen, met }
     }
 
     /// Walks the segments of a time range until its limit is sure to be reached.
@@ -200,6 +209,8 @@ impl<'q> Explaining<'q> {
         let columns = self.columns.of(meta);
         let ranges: Vec<_> = columns.iter().map(|column| column.range.clone()).collect();
         let spans = self.scan.reader().spans(opened, &ranges);
+        let is_new = self.met.insert((opened.segment.key.to_string(), block.index));
+        self.part.exact &= is_new || spans.is_empty();
         for span in spans.iter().filter(|span| !span.is_empty()) {
             self.part.columns_read += Reads { lists: 0, gets: 1, bytes: span.end - span.start };
         }

@@ -1,0 +1,155 @@
+//! Ranges of segments that were read from the store, kept: in memory, and on disk if there is a folder for them.
+//!
+//! In: an object's name and a range. Out: its bytes, or nothing. Segments are immutable, so nothing here is ever stale. Both
+//! places are bounded. Never an error: what cannot be kept or read back is read from the store again.
+
+mod disk;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
+
+use crate::EngineSettings;
+use disk::Disk;
+
+/// Ranges are expected to be about so large; it decides nothing but how much room the table starts with.
+const RANGE_BYTES_EXPECTED: usize = 16 << 10;
+/// What a kept range takes besides its bytes.
+const OVERHEAD_BYTES: u64 = 160;
+
+/// A range of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) object: Arc<str>,
+    pub(crate) range: Range<u64>,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Place, Bytes> for ByBytes {
+    fn weight(&self, _: &Place, bytes: &Bytes) -> u64 {
+        bytes.len() as u64 + OVERHEAD_BYTES
+    }
+}
+
+/// The cache.
+pub(crate) struct BlockCache {
+    memory: Option<Cache<Place, Bytes, ByBytes, RandomState>>,
+    disk: Option<Arc<Disk>>,
+}
+
+impl BlockCache {
+    pub(crate) fn new(settings: &EngineSettings) -> Self {
+        let bytes_max = settings.block_cache_memory_bytes_max;
+        let options = OptionsBuilder::new()
+            .shards(1)
+            .estimated_items_capacity((bytes_max / RANGE_BYTES_EXPECTED).max(1))
+            .weight_capacity(bytes_max as u64)
+            .build();
+        let cache =
+            |options| Cache::with_options(options, ByBytes, RandomState::default(), DefaultLifecycle::default());
+        let memory = options.ok().filter(|_| bytes_max > 0).map(cache);
+        let disk = settings
+            .block_cache_directory
+            .as_ref()
+            .map(|directory| Arc::new(Disk::new(directory.clone(), settings.block_cache_disk_bytes_max)));
+        BlockCache { memory, disk }
+    }
+
+    /// Bytes that are kept in memory.
+    pub(crate) fn in_memory(&self, place: &Place) -> Option<Bytes> {
+        self.memory.as_ref()?.get(place)
+    }
+
+    /// Whether a range is kept anywhere. Reads nothing.
+    pub(crate) fn has(&self, place: &Place) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.contains_key(place))
+            || self.disk.as_ref().is_some_and(|disk| disk.has(place))
+    }
+
+    /// Bytes that are kept on disk, for each place. They move to memory, if they are to stay there.
+    pub(crate) async fn on_disk(&self, places: Vec<Place>, keep_in_memory: bool) -> Vec<Option<Bytes>> {
+        let Some(disk) = self.disk.clone().filter(|_| !places.is_empty()) else { return vec![None; places.len()] };
+        let reading = tokio::task::spawn_blocking(move || {
+            let found: Vec<Option<Bytes>> = places.iter().map(|place| disk.get(place)).collect();
+            (places, found)
+        });
+        let Ok((places, found)) = reading.await else { return Vec::new() };
+        for (place, bytes) in places.into_iter().zip(&found).filter(|_| keep_in_memory) {
+            bytes.iter().for_each(|bytes| self.keep_in_memory(place.clone(), bytes.clone()));
+        }
+        found
+    }
+
+    /// Keeps bytes that were read from the store.
+    pub(crate) async fn put(&self, read: Vec<(Place, Bytes)>, keep_in_memory: bool) {
+        for (place, bytes) in read.iter().filter(|_| keep_in_memory) {
+            self.keep_in_memory(place.clone(), bytes.clone());
+        }
+        let Some(disk) = self.disk.clone().filter(|_| !read.is_empty()) else { return };
+        let writing =
+            tokio::task::spawn_blocking(move || read.iter().for_each(|(place, bytes)| disk.put(place, bytes)));
+        if let Err(failure) = writing.await {
+            tracing::warn!(%failure, "the block cache could not be written");
+        }
+    }
+
+    fn keep_in_memory(&self, place: Place, bytes: Bytes) {
+        // A slice would keep alive all of the answer that it was cut from.
+        self.memory.iter().for_each(|memory| memory.insert(place.clone(), Bytes::copy_from_slice(&bytes)));
+    }
+
+    /// The bytes in memory.
+    #[cfg(test)]
+    fn memory_bytes(&self) -> u64 {
+        self.memory.as_ref().map_or(0, Cache::weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(object: &str, range: Range<u64>) -> Place {
+        Place { object: object.into(), range }
+    }
+
+    fn cache(memory: usize, directory: Option<&std::path::Path>, disk: u64) -> BlockCache {
+        BlockCache::new(&EngineSettings {
+            block_cache_memory_bytes_max: memory,
+            block_cache_directory: directory.map(Into::into),
+            block_cache_disk_bytes_max: disk,
+            ..EngineSettings::default()
+        })
+    }
+
+    #[tokio::test]
+    async fn memory_stays_within_its_bound() {
+        let cache = cache(10_000, None, 0);
+        for start in 0..100 {
+            cache.put(vec![(place("a", start..start + 1000), Bytes::from(vec![0; 1000]))], true).await;
+            assert!(cache.memory_bytes() <= 10_000);
+        }
+        assert!(cache.memory_bytes() > 5_000);
+        assert!((0..100).any(|start| cache.in_memory(&place("a", start..start + 1000)).is_some()));
+        cache.put(vec![(place("large", 0..20_000), Bytes::from(vec![0; 20_000]))], true).await;
+        assert_eq!(cache.in_memory(&place("large", 0..20_000)), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_on_disk_outlives_the_process_and_is_shared() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let (one, other) = (cache(0, Some(directory.path()), 1 << 20), cache(1 << 20, Some(directory.path()), 1 << 20));
+        let (kept, not) = (place("t/a/x", 5..10), place("t/a/x", 5..11));
+        one.put(vec![(kept.clone(), Bytes::from_static(b"hello"))], true).await;
+        assert!(other.has(&kept) && !other.has(&not));
+        let found = other.on_disk(vec![kept.clone(), not], true).await;
+        assert_eq!(found, [Some(Bytes::from_static(b"hello")), None]);
+        assert_eq!(other.in_memory(&kept), found[0]);
+    }
+}
