@@ -33,7 +33,8 @@ use tail::{Hub, Poller};
 
 pub use door::complete;
 pub use fan::FanOutError;
-pub use function::Function;
+pub use function::{Function, Parts};
+pub use invoke::Signer;
 pub use loki_api::params::parse_timestamp;
 pub use loki_api::units::parse_duration;
 pub use prometheus_client::registry::Registry;

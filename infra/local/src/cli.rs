@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::gateway::GatewayOptions;
 use crate::query::QueryOptions;
 
 /// Loki without the servers: logs in a bucket or a folder, LogQL over Loki's HTTP API.
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Ask a server, as logcli does: entries, metrics, labels, series, live tails, volumes
     Query(Box<QueryOptions>),
+    /// Speak for Grafana to a function's URL: signatures of AWS, live tails
+    Gateway(GatewayOptions),
     /// Print what a segment holds
     Inspect(InspectOptions),
     /// Count what a store holds: objects, bytes, entries, streams, and what it costs a month

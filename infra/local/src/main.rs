@@ -7,6 +7,7 @@ mod banner;
 mod care;
 mod cli;
 mod entrance;
+mod gateway;
 mod listener;
 mod overrides;
 mod patience;
@@ -37,6 +38,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         match cli.command.unwrap_or_default() {
             Command::Serve(options) => serve::run(options).await?,
             Command::Query(options) => query::run(*options).await?,
+            Command::Gateway(options) => gateway::run(options).await?,
             Command::Inspect(options) => serve::inspect(options).await?,
             Command::Stats(options) => return Ok(care::stats(&options).await),
             Command::Verify(options) => return Ok(care::verify(&options).await),

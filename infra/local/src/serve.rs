@@ -181,7 +181,8 @@ pub(crate) fn open(url: &StoreUrl) -> Result<Store> {
     Store::open(url, aws_environment()).with_context(|| format!("cannot open the store {url}"))
 }
 
-fn aws_environment() -> impl Iterator<Item = (String, String)> {
+/// The variables that say how AWS is reached, and as whom.
+pub(crate) fn aws_environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars().filter(|(name, _)| name.starts_with("AWS_"))
 }
 
@@ -205,7 +206,8 @@ fn logs_folder(given: Option<&str>) -> Option<PathBuf> {
     }
 }
 
-async fn stop_signal() {
+/// Done when the process is to end.
+pub(crate) async fn stop_signal() {
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be handled in a runtime with drivers");
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}

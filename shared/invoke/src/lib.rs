@@ -7,6 +7,8 @@
 mod error;
 mod functions;
 mod place;
+mod signer;
 
 pub use error::InvokeError;
 pub use functions::{ASK_BYTES_MAX, Functions, TELL_BYTES_MAX};
+pub use signer::Signer;
