@@ -12,6 +12,9 @@ use store::{Store, StoreUrl};
 
 use crate::Query;
 
+/// Where a function may write; a deployment gives it more room than `block_cache_bytes_max`.
+const EPHEMERAL_CACHE: &str = "/tmp/logbarn-blocks";
+
 /// What the function needs to know.
 pub struct Settings {
     /// The query side.
@@ -35,6 +38,10 @@ impl Settings {
         if let Some(leaves) = std::env::var("LOGBARN_LEAVES").ok().filter(|leaves| !leaves.is_empty()) {
             config.logbarn.fan_out.leaves =
                 vec![leaves.parse().map_err(|why: String| anyhow::anyhow!(why)).context("LOGBARN_LEAVES")?];
+        }
+        // The function's own disk outlives an invocation, and often many.
+        if config.logbarn.block_cache_directory.is_empty() {
+            config.logbarn.block_cache_directory = EPHEMERAL_CACHE.to_owned();
         }
         let streams = std::env::var("LOGBARN_RESPONSE_STREAM").is_ok_and(|text| text == "true");
         let aws: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();

@@ -143,11 +143,15 @@ resource "aws_lambda_function" "function" {
     log_group  = aws_cloudwatch_log_group.function[each.key].name
   }
   environment {
-    variables = {
-      LOGBARN_STORE         = "s3://${aws_s3_bucket.logs.id}/${var.prefix}"
-      LOGBARN_CONFIG        = var.config
-      LOGBARN_BEARER_TOKENS = local.bearer_tokens
-    }
+    variables = merge(
+      {
+        LOGBARN_STORE         = "s3://${aws_s3_bucket.logs.id}/${var.prefix}"
+        LOGBARN_CONFIG        = var.config
+        LOGBARN_BEARER_TOKENS = local.bearer_tokens
+      },
+      # It asks itself for the leaves of large questions, and its URL takes streams.
+      each.key == "query" ? { LOGBARN_LEAVES = "lambda:${var.name}-query", LOGBARN_RESPONSE_STREAM = "true" } : {},
+    )
   }
 }
 
