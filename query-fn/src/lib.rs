@@ -6,6 +6,7 @@
 pub mod config;
 mod error;
 mod fan;
+mod forget;
 mod function;
 mod metrics;
 mod price;
@@ -22,7 +23,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
 use engine::{Engine, EngineSettings};
 use loki_api::config::Config;
 use store::Store;
@@ -32,6 +33,7 @@ use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tail::{Hub, Poller};
 
 pub use door::complete;
+pub use engine::check_retention_selector;
 pub use fan::FanOutError;
 pub use function::{Function, Parts};
 pub use invoke::Signer;
@@ -90,13 +92,13 @@ impl Query {
             block_cache_disk_bytes_max: logbarn.block_cache_bytes_max,
             ..EngineSettings::default()
         };
-        let engine = Engine::new(store.clone(), settings);
+        let engine = Engine::new(store.clone(), settings).heeding(forget::policy(&config));
         let engine = match fan_out {
             Some(fan_out) => engine.with_fan_out(fan_out),
             None => engine,
         };
         let tail_metrics = metrics::TailMetrics::default();
-        let hub = Hub::new(tail_metrics.clone());
+        let hub = Hub::new(engine.clone(), tail_metrics.clone());
         let poller = Poller::new(store, engine.clone(), hub.clone());
         let (metrics, fed) = (metrics::Metrics::default(), AtomicBool::new(false));
         Query(Arc::new(Inner { engine, config, metrics, tail_metrics, hub, poller, fed }))
@@ -160,10 +162,22 @@ pub fn api_router(query: Query) -> Router {
         .route("/api/prom/label", asked(routes::legacy::names))
         .route("/api/prom/label/{name}/values", asked(routes::legacy::values))
         .route("/api/prom/series", asked(routes::labels::series))
+        .merge(deletes(&config))
         .layer(middleware::from_fn_with_state(query.clone(), deadline))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_BYTES_MIN).and(is_success)))
         .with_state(query.clone());
     door::guarded(router, &config).merge(fan::serve::router(query, &config))
+}
+
+/// The paths of delete requests, which exist only where deletes do.
+fn deletes(config: &Config) -> Router<Query> {
+    let path = "/loki/api/v1/delete";
+    let take = MethodFilter::POST.or(MethodFilter::PUT);
+    match config.compactor.retention_enabled {
+        true => Router::new()
+            .route(path, on(take, routes::deletes::take).get(routes::deletes::list).delete(routes::deletes::cancel)),
+        false => Router::new(),
+    }
 }
 
 /// Ends a question of any kind when its tenant's time is up.
@@ -190,7 +204,7 @@ where
     H: axum::handler::Handler<T, Query> + Clone,
     T: 'static,
 {
-    axum::routing::on(axum::routing::MethodFilter::GET.or(axum::routing::MethodFilter::POST), handler)
+    on(MethodFilter::GET.or(MethodFilter::POST), handler)
 }
 
 /// Grafana replaces the body of an error but keeps its headers, so errors are never compressed.

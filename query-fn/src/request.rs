@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use loki_api::config::{BlockedQuery, Config, Limits};
 use loki_api::narrow::QUERY_LIMITS_HEADER;
 use loki_api::params::{Params, query_length_error};
@@ -59,6 +59,11 @@ impl FromRequest<Query> for Asked {
 /// Whose logs a question is about.
 pub(crate) fn tenants(headers: &HeaderMap, config: &Config) -> Result<Vec<TenantId>, Refusal> {
     Ok(config.tenants(headers.get_all(TENANT_HEADER).iter().map(HeaderValue::as_bytes))?)
+}
+
+/// The parameters of a URL alone.
+pub(crate) fn url_params(uri: &Uri) -> Params {
+    Params::new(decode(uri.query().unwrap_or_default().as_bytes()).collect())
 }
 
 /// The limits of all tenants of a question together, narrowed by what the request itself asks.

@@ -165,7 +165,9 @@ fn read_config(path: Option<&Path>) -> Result<Config> {
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
         None => CONFIG_WITHOUT_FILE.to_owned(),
     };
-    Ok(Config::from_yaml(&text)?)
+    let mut config = Config::from_yaml(&text)?;
+    config.check_selectors(query_fn::check_retention_selector)?;
+    Ok(config)
 }
 
 /// The store that was asked for, or the folder ./data.

@@ -1,5 +1,6 @@
 //! One file for each group of questions, in the order in which Grafana asks them.
 
+pub(crate) mod deletes;
 pub(crate) mod detected;
 pub(crate) mod explain;
 pub(crate) mod labels;

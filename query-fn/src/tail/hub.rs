@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::LiveQuery;
+use engine::{Engine, LiveQuery};
 use loki_api::tail::Dropped;
 use model::{EntryRef, EntryVisitor, Labels, StoredEntries, TenantId};
 use tokio::sync::watch;
@@ -21,6 +21,8 @@ use crate::metrics::TailMetrics;
 pub(crate) struct Hub(Arc<Inner>);
 
 struct Inner {
+    /// Knows what is not to be told.
+    engine: Engine,
     followers: Mutex<HashMap<TenantId, Vec<Arc<Follower>>>>,
     /// How many there are, over all tenants.
     open: watch::Sender<usize>,
@@ -54,10 +56,10 @@ pub(crate) struct TooMany {
 }
 
 impl Hub {
-    pub(crate) fn new(metrics: TailMetrics) -> Self {
+    pub(crate) fn new(engine: Engine, metrics: TailMetrics) -> Self {
         let (open, pending, stopping) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(false));
         let (followers, open_now) = (Mutex::default(), AtomicUsize::new(0));
-        Hub(Arc::new(Inner { followers, open, open_now, pending, stopping, metrics }))
+        Hub(Arc::new(Inner { engine, followers, open, open_now, pending, stopping, metrics }))
     }
 
     /// From now on, everything that is stored and matches comes into the follower's queue.
@@ -85,10 +87,17 @@ impl Hub {
 
     /// Brings entries to all tails of a tenant. Takes as long as their pipelines take.
     pub(crate) fn bring(&self, tenant: &TenantId, entries: &dyn StoredEntries) {
-        let now = Instant::now();
-        for follower in self.followers(tenant) {
+        let (now, followers) = (Instant::now(), self.followers(tenant));
+        if followers.is_empty() {
+            return;
+        }
+        let forget = match self.0.engine.known_forget(tenant) {
+            Ok(forget) => forget,
+            Err(error) => return tracing::warn!(%tenant, %error, "tails are not told what came"),
+        };
+        for follower in followers {
             let (mut found, mut dropped) = (false, 0);
-            follower.query.run(entries, &mut |entry| {
+            follower.query.run(entries, &forget, &mut |entry| {
                 found = true;
                 dropped += u64::from(!follower.queue.put(entry, now));
             });

@@ -128,8 +128,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn asks_only_while_a_tail_is_open() {
         let store = Store::open(&StoreUrl::memory(), []).expect("a store in memory");
-        let hub = Hub::new(TailMetrics::default());
-        let poller = Poller::new(store.clone(), Engine::new(store.clone(), EngineSettings::default()), hub.clone());
+        let engine = Engine::new(store.clone(), EngineSettings::default());
+        let hub = Hub::new(engine.clone(), TailMetrics::default());
+        let poller = Poller::new(store.clone(), engine, hub.clone());
         let (tenant, hour) = (TenantId::single(), Duration::from_secs(3600));
         let requests = || store.counters().snapshot().requests();
         for _ in 0..2 {

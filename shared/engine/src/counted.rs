@@ -42,6 +42,8 @@ struct Share {
     opened: Arc<OpenSegment>,
     /// By the stream's number in the segment.
     counted: Vec<bool>,
+    /// What is asked of a stream of which some time is forgotten.
+    asked: HashMap<u32, Vec<TimeRange>, RandomState>,
     /// Times that are left to be counted entry by entry; in the end in order, with gaps between them.
     left: HashMap<u32, Vec<TimeRange>, RandomState>,
 }
@@ -49,8 +51,9 @@ struct Share {
 impl Counting<'_> {
     /// Folds what the footers tell, and takes it out of the plan.
     pub(crate) async fn take(&self, plan: &mut Plan, masks: &Masks, scan: &Scan) -> Result<Vec<RangeFold>, Error> {
-        let shares: Vec<Option<Share>> =
-            plan.segments.iter().enumerate().map(|(place, segment)| self.share(place, segment, masks)).collect();
+        let shares: Vec<Option<Share>> = (plan.segments.iter().enumerate())
+            .map(|(place, segment)| self.share(place, segment, plan.range, masks))
+            .collect();
         let places: Vec<usize> = (0..).zip(&shares).filter(|(_, share)| share.is_some()).map(|(at, _)| at).collect();
         let shares: Vec<Share> = shares.into_iter().flatten().collect();
         // Few large parts: a stream's series is looked up once a part.
@@ -76,8 +79,9 @@ impl Counting<'_> {
     }
 
     /// The streams of a segment of which the footer tells enough; nothing if there are none.
-    fn share(&self, place: usize, segment: &PlannedSegment, masks: &Masks) -> Option<Share> {
+    fn share(&self, place: usize, segment: &PlannedSegment, range: TimeRange, masks: &Masks) -> Option<Share> {
         let streams = segment.opened.footer.streams().len();
+        let mut asked: HashMap<u32, Vec<TimeRange>, RandomState> = HashMap::default();
         let (mut chosen, mut not) = (vec![false; streams], vec![false; streams]);
         for block in &segment.blocks {
             let columns = segment.opened.footer.blocks().get(block.index).map(|meta| self.wanted.of(meta))?;
@@ -93,13 +97,17 @@ impl Counting<'_> {
                 let double = doubles.get(doubles.partition_point(|row| *row < first));
                 let has_double = double.is_some_and(|row| *row < first + run.rows as usize);
                 let is_told = || telling.iter().any(|name| self.tells(name, &run.stream));
-                let all = if has_double || is_told() { &mut not } else { &mut chosen };
+                let to_read = has_double || run.forget.is_some() || is_told();
+                let all = if to_read { &mut not } else { &mut chosen };
                 all.get_mut(run.number as usize).into_iter().for_each(|mark| *mark = true);
+                if run.range != range {
+                    asked.entry(run.number).or_default().push(run.range);
+                }
             }
         }
         let counted: Vec<bool> = chosen.into_iter().zip(not).map(|(chosen, not)| chosen && !not).collect();
         let any = counted.contains(&true);
-        any.then(|| Share { opened: segment.opened.clone(), counted, left: HashMap::default() })
+        any.then(|| Share { opened: segment.opened.clone(), counted, asked, left: HashMap::default() })
     }
 
     /// Whether metadata of that name can tell entries of the stream apart. Under a stream label's own name it cannot: then it is
@@ -174,7 +182,8 @@ impl Folding<'_> {
             };
             let level = group.level.and_then(|level| levels.get(level as usize).copied());
             let level = level.filter(|_| self.series.levels);
-            let cut = self.group(number, level, (info.min_ts, info.max_ts), &group.cells)?;
+            let asked = share.asked.get(&group.stream).map(Vec::as_slice);
+            let cut = self.group(number, level, (info.min_ts, info.max_ts), asked, &group.cells)?;
             if !cut.is_empty() {
                 share.left.entry(group.stream).or_default().extend(cut);
             }
@@ -189,13 +198,25 @@ impl Folding<'_> {
         stream: usize,
         level: Option<usize>,
         (min_ts, max_ts): (i64, i64),
+        asked: Option<&[TimeRange]>,
         cells: &[Cell],
     ) -> Result<Vec<TimeRange>, Error> {
         let mut series: Option<Option<usize>> = None;
         let mut cut = Vec::new();
         for cell in cells {
             let (mut first, mut last) = minutes::times_of(cell.minute);
-            let mut fate = self.fate(cell.minute, first, last);
+            if let Some(asked) = asked {
+                (first, last) = (first.max(min_ts), last.min(max_ts));
+                if !asked.iter().any(|range| range.overlaps(first, last)) {
+                    continue;
+                }
+                if !asked.iter().any(|range| range.contains(first) && range.contains(last)) {
+                    cut.extend(TimeRange::new(first, last.saturating_add(1)));
+                    continue;
+                }
+            }
+            let mut fate =
+                if asked.is_some() { self.fate_of(first, last) } else { self.fate(cell.minute, first, last) };
             if matches!(fate, Fate::Cut) {
                 // The first and the last entry narrow the minutes in which they lie.
                 (first, last) = (first.max(min_ts), last.min(max_ts));

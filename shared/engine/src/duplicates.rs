@@ -87,8 +87,8 @@ pub(crate) struct Double {
 }
 
 /// The entries that are to be passed over, for whoever has counted them already.
-pub(crate) async fn doubles(plan: &Plan, scan: &Scan) -> Result<Vec<Double>, Error> {
-    let masks = Arc::new(masks(plan, scan).await?);
+pub(crate) async fn doubles(plan: &Plan, masks: &Arc<Masks>, scan: &Scan) -> Result<Vec<Double>, Error> {
+    let masks = Arc::clone(masks);
     let mut blocks: BTreeMap<BlockPlace, Runs> = BTreeMap::new();
     for (segment, planned) in plan.segments.iter().enumerate() {
         let masked = planned.blocks.iter().filter(|block| masks.contains_key(&(segment, block.index)));
@@ -102,6 +102,8 @@ pub(crate) async fn doubles(plan: &Plan, scan: &Scan) -> Result<Vec<Double>, Err
         let mut doubles = Vec::new();
         for row in masks.get(&place).into_iter().flat_map(|masked| masked.iter().copied()) {
             let holds = |run: &PlannedRun| (run.first_row as usize..(run.first_row + run.rows) as usize).contains(&row);
+            let time = times.get(row).copied().unwrap_or_default();
+            let holds = |run: &PlannedRun| holds(run) && run.range.contains(time);
             let Some((_, run)) = runs.iter().find(|(_, run)| holds(run)) else { continue };
             let line_bytes = lengths.get(row).copied().unwrap_or_default().into();
             let timestamp_ns = times.get(row).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Label names, label values and series, from footers alone: no block is read.
+//! Label names, label values and series, from footers alone: no block is read, but where perhaps all of a stream is deleted.
 //!
 //! A stream counts if it has a row between its first and last time in the range, as in Loki: a superset, never less.
 
@@ -9,24 +9,38 @@ use logql::ast::{Expr, LogExpr, Matcher};
 use logql::matcher::Selector;
 use model::Labels;
 
+use crate::forget::{self, Remains};
+use crate::plan::Chosen;
 use crate::reader::Reader;
 use crate::{Error, LabelsRequest};
 
 /// The label sets of all streams that match one of the selectors.
 pub(crate) async fn series(request: &LabelsRequest, reader: &Reader) -> Result<BTreeSet<Labels>, Error> {
     let selectors = selectors(request)?;
-    let segments = reader.segments(request.range).await?;
+    let mut chosen = Chosen::new(|labels: &Labels| {
+        selectors.is_empty() || selectors.iter().any(|selector| selector.matches(labels))
+    });
+    let opened = reader.open(reader.segments(request.range).await?).await?;
+    let forgets = reader.forgets();
     let mut found: HashSet<Labels, RandomState> = HashSet::default();
-    for opened in reader.open(segments).await? {
+    let mut perhaps: HashSet<Labels, RandomState> = HashSet::default();
+    for opened in &opened {
+        let forget = forgets.of_segment(opened);
         let streams = opened.footer.streams().iter();
-        found.extend(
-            streams
-                .filter(|stream| request.range.overlaps(stream.min_ts, stream.max_ts))
-                .map(|stream| &stream.labels)
-                .filter(|labels| selectors.is_empty() || selectors.iter().any(|selector| selector.matches(labels)))
-                .cloned(),
-        );
+        for stream in streams.filter(|stream| request.range.overlaps(stream.min_ts, stream.max_ts)) {
+            if !chosen.has(&stream.labels) {
+                continue;
+            }
+            let forget = forget.as_ref().map(|forget| forget.of_stream(&stream.labels));
+            match forget.map_or(Remains::Yes, |of| of.remains(request.range, stream.min_ts, stream.max_ts)) {
+                Remains::Yes => drop(found.insert(stream.labels.clone())),
+                Remains::Perhaps => drop(perhaps.insert(stream.labels.clone())),
+                Remains::No => {}
+            }
+        }
     }
+    perhaps.retain(|labels| !found.contains(labels));
+    found.extend(forget::left(perhaps, request.range, opened, reader).await?);
     Ok(found.into_iter().collect())
 }
 

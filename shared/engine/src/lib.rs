@@ -14,6 +14,8 @@ mod guard;
 pub mod needles;
 mod plan;
 
+mod forget;
+
 mod block_cache;
 mod budget;
 mod deadline;
@@ -56,6 +58,10 @@ pub use detected::{DetectedField, DetectedLabel};
 pub use error::Error;
 pub use explain::{BlocksExplained, Explained, PartExplained, Reads, SegmentsExplained};
 pub use footers::OpenSegment;
+pub use forget::{
+    DeleteStatus, Deletes, Forget, ForgetSettings, Policy, Rules, StreamForget, StreamPeriod, check_delete,
+    check_retention_selector,
+};
 pub use guard::Blocked;
 pub use labels::check_selector;
 pub use live::{LiveEntry, LiveQuery};
@@ -68,6 +74,7 @@ pub use volume::{IndexStats, VolumeBy, VolumeRequest};
 
 use block_cache::BlockCache;
 use footers::Footers;
+use forget::Question;
 use reader::Reader;
 use scan::Scan;
 use shard::Fan;
@@ -81,19 +88,27 @@ pub struct Engine {
     footers: Arc<Footers>,
     fan_out: Option<FanOut>,
     blocks: Arc<BlockCache>,
+    policy: Policy,
+    known_deletes: Arc<forget::Known>,
 }
 
 impl Engine {
-    /// An engine over a store.
+    /// An engine over a store. It forgets nothing.
     pub fn new(store: Store, settings: EngineSettings) -> Self {
         let footers = Arc::new(Footers::new(settings.footer_cache_bytes_max));
         let blocks = Arc::new(BlockCache::new(&settings));
-        Engine { store, settings, footers, blocks, fan_out: None }
+        let (policy, known_deletes) = Default::default();
+        Engine { store, settings, footers, blocks, fan_out: None, policy, known_deletes }
     }
 
     /// The same engine, which gives slices of large questions to other processes.
     pub fn with_fan_out(self, fan_out: FanOut) -> Self {
         Engine { fan_out: Some(fan_out), ..self }
+    }
+
+    /// The same engine, which does not show what is to be forgotten.
+    pub fn heeding(self, policy: Policy) -> Self {
+        Engine { policy, ..self }
     }
 
     /// Answers a LogQL query. Dropping the future ends its work.
@@ -183,7 +198,9 @@ impl Engine {
     }
 
     fn reader(&self, tenants: Tenants) -> Reader {
-        Reader::new(self.store.metered(), self.footers.clone(), self.blocks.clone(), self.settings.clone(), tenants)
+        let question = Question::new(self.policy.clone(), self.known_deletes.clone(), tenants.clone());
+        let (footers, blocks) = (self.footers.clone(), self.blocks.clone());
+        Reader::new(self.store.metered(), footers, blocks, self.settings.clone(), tenants, question)
     }
 }
 

@@ -11,13 +11,13 @@ use logql::ast::{Expr, LogExpr};
 use logql::matcher::Selector;
 use logql::pipeline::{Pipeline, StreamPipeline};
 use model::{EntryRef, EntryVisitor, Labels, LogEntry, StoredEntries, TenantId, TimeRange};
-use store::SegmentRef;
+use store::{Marks, SegmentRef};
 
 use crate::duplicates::identity;
 use crate::rows::{Columns, Metadata, Rows};
 use crate::scan::Scan;
 use crate::tenants::Tenants;
-use crate::{Direction, Engine, Error, logs};
+use crate::{Direction, Engine, Error, Forget, StreamForget, logs};
 
 /// A log query that is asked of entries to come.
 pub struct LiveQuery {
@@ -48,29 +48,37 @@ impl LiveQuery {
         self.selector.matches(stream)
     }
 
-    /// Gives every entry that matches to `found`.
-    pub fn run(&self, entries: &dyn StoredEntries, found: &mut dyn FnMut(LiveEntry)) {
-        entries.walk(&mut Follower { query: self, found, stream: None });
+    /// Gives every entry that matches to `found`, but for those that are forgotten.
+    pub fn run(&self, entries: &dyn StoredEntries, forget: &Forget, found: &mut dyn FnMut(LiveEntry)) {
+        let forget = (!forget.is_nothing()).then_some(forget);
+        entries.walk(&mut Follower { query: self, forget, found, stream: None, hidden: None });
     }
 }
 
 /// Runs one query over a walk of entries.
 struct Follower<'q> {
     query: &'q LiveQuery,
+    forget: Option<&'q Forget>,
     found: &'q mut dyn FnMut(LiveEntry),
     /// The pipeline of the stream that is walked, and the stream's hash.
     stream: Option<(StreamPipeline<'q>, u64)>,
+    /// What is forgotten of that stream.
+    hidden: Option<StreamForget>,
 }
 
 impl EntryVisitor for Follower<'_> {
     fn stream(&mut self, labels: &Labels) -> bool {
         let matches = self.query.matches_stream(labels);
         self.stream = matches.then(|| (self.query.pipeline.for_stream(labels), labels.stable_hash()));
+        self.hidden = self.forget.filter(|_| matches).map(|forget| forget.of_stream(labels, &Marks::default()));
         matches
     }
 
     fn entry(&mut self, entry: EntryRef<'_>) {
         let Some((pipeline, stream_hash)) = &mut self.stream else { return };
+        if self.hidden.as_ref().is_some_and(|hidden| hidden.hides(entry)) {
+            return;
+        }
         if let Some(processed) = pipeline.process(entry) {
             let entry = LiveEntry { identity: identity(*stream_hash, entry), entry: processed.to_log_entry() };
             (self.found)(entry);
@@ -107,13 +115,18 @@ impl Engine {
         walk: impl Fn(&dyn StoredEntries) + Clone + Send + 'static,
     ) -> Result<(), Error> {
         let (scan, _cancel) = Scan::new(self.reader(Tenants::of_selectors(slice::from_ref(tenant), &[])?));
+        scan.reader().learn_forgets().await?;
         for opened in scan.reader().open(vec![segment.clone()]).await? {
+            let forgets = scan.reader().forgets();
+            let forget = forgets.of_segment(&opened);
             let streams = opened.footer.streams();
             for (index, block) in opened.footer.blocks().iter().enumerate() {
                 let run_of = |run: &segment::Run| {
                     let stream = &streams.get(run.stream as usize)?.labels;
                     let end_row = run.first_row.saturating_add(run.rows) as usize;
-                    wanted(stream).then(|| WantedRun { stream: stream.clone(), rows: run.first_row as usize..end_row })
+                    let hidden = || forget.as_ref().map(|forget| forget.of_stream(stream));
+                    let rows = run.first_row as usize..end_row;
+                    wanted(stream).then(|| WantedRun { stream: stream.clone(), rows, hidden: hidden() })
                 };
                 let runs: Vec<WantedRun> = block.runs.iter().filter_map(run_of).collect();
                 if runs.is_empty() {
@@ -140,6 +153,8 @@ impl Engine {
 struct WantedRun {
     stream: Labels,
     rows: Range<usize>,
+    /// What is forgotten of it.
+    hidden: Option<StreamForget>,
 }
 
 /// A decoded block, of which some streams are wanted.
@@ -157,7 +172,9 @@ impl StoredEntries for WantedRows<'_> {
                 continue;
             }
             for row in run.rows.start..run.rows.end.min(self.len) {
-                if let Ok(entry) = self.rows.entry(row, &mut metadata) {
+                if let Ok(entry) = self.rows.entry(row, &mut metadata)
+                    && !run.hidden.as_ref().is_some_and(|hidden| hidden.hides(entry))
+                {
                     visitor.entry(entry);
                 }
             }

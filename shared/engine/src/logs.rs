@@ -14,6 +14,7 @@ use store::SegmentRef;
 
 use crate::duplicates::identity;
 use crate::footers::OpenSegment;
+use crate::forget::Hiding;
 use crate::hits::{self, Hits};
 use crate::needles::{self, Need};
 use crate::newest::{Found, Newest, Rank};
@@ -141,7 +142,7 @@ impl LogQuery {
     ) -> Result<(), Error> {
         let (places, segments): (Vec<usize>, Vec<SegmentRef>) = wave.into_iter().unzip();
         let opened = scan.reader().open(segments).await?;
-        let mut plan = self.plan(range, opened);
+        let mut plan = self.plan(range, opened, scan);
         prune(&mut plan, scan.reader()).await?;
         scan.reader().count(|stats| stats.streams = stats.streams.max(plan.streams().len() as u64));
         let blocks = self.in_order(&plan, &places).into_iter();
@@ -151,8 +152,8 @@ impl LogQuery {
     }
 
     /// What to read of some segments, as far as their footers tell.
-    pub(crate) fn plan(&self, range: TimeRange, opened: Vec<Arc<OpenSegment>>) -> Plan {
-        Plan::new(&self.selector, range, self.need.clone(), opened)
+    pub(crate) fn plan(&self, range: TimeRange, opened: Vec<Arc<OpenSegment>>, scan: &Scan) -> Plan {
+        Plan::new(&self.selector, range, self.need.clone(), opened, &scan.reader().forgets())
     }
 
     /// The blocks of a plan that are read, the best first; `places` are those of the plan's segments among all.
@@ -238,6 +239,7 @@ impl Work {
         seen: &mut QueryStats,
     ) -> Result<(), Error> {
         let mut pipeline = self.pipeline.for_stream(&run.stream);
+        let mut hiding = run.forget.as_deref().map(Hiding::new);
         let stream_hash = run.stream.stable_hash();
         let mut metadata = Metadata::new();
         let timestamps = rows.timestamps()?;
@@ -256,6 +258,9 @@ impl Work {
                 break;
             }
             let entry = rows.entry(row, &mut metadata)?;
+            if hiding.as_mut().is_some_and(|hiding| hiding.hides(entry)) {
+                continue;
+            }
             seen.lines += 1;
             seen.line_bytes += entry.line.len() as u64;
             let Some(processed) = pipeline.process_filtered(entry) else { continue };

@@ -20,6 +20,7 @@ use crate::columns::{self, Bulk};
 use crate::counted::Counting;
 use crate::duplicates::{self, Masks};
 use crate::footers::OpenSegment;
+use crate::forget;
 use crate::hits;
 use crate::needles;
 use crate::plan::{Plan, PlannedBlock, PlannedRun};
@@ -55,7 +56,7 @@ pub(crate) async fn fold(
     let selector = Selector::new(&log.selector)?;
     let sampler = Arc::new(Sampler::new(leaf)?);
     let opened = scan.reader().open(segments).await?;
-    let mut plan = Plan::new(&selector, range, needles::of_pipeline(&log.pipeline), opened);
+    let mut plan = Plan::new(&selector, range, needles::of_pipeline(&log.pipeline), opened, &scan.reader().forgets());
     prune(&mut plan, scan.reader()).await?;
     scan.reader().count(|stats| stats.streams += plan.streams().len() as u64);
     let masks = duplicates::masks(&plan, scan).await?;
@@ -105,6 +106,7 @@ impl Folding<'_> {
     async fn block(&self, place: usize, opened: &Arc<OpenSegment>, block: &PlannedBlock) -> Result<(), Error> {
         let bulk = Bulk::of_leaf(self.leaf);
         let columns = bulk.map_or_else(|| self.wanted.clone(), |bulk| bulk.columns(self.leaf));
+        let columns = forget::columns(&block.runs, columns);
         let work = Work {
             scan: self.scan.clone(),
             sampler: self.sampler.clone(),
@@ -135,13 +137,14 @@ struct Work {
     scan: Scan,
     sampler: Arc<Sampler>,
     runs: Vec<PlannedRun>,
-    /// Rows that another segment has too.
+    /// Rows that another segment has too, and those that are forgotten.
     passed_over: Arc<Vec<usize>>,
     bulk: Option<Bulk>,
 }
 
 impl Work {
-    fn run(self, rows: &Rows, fold: &mut RangeFold) -> Result<(), Error> {
+    fn run(mut self, rows: &Rows, fold: &mut RangeFold) -> Result<(), Error> {
+        self.passed_over = forget::passed_over(&self.runs, rows, &self.passed_over)?;
         match self.bulk {
             Some(bulk) => self.run_bulk(bulk, rows, fold),
             None => self.run_rows(rows, fold),

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use logql::matcher::Selector;
 use model::{Labels, TimeRange};
+use segment::Run;
 
 use crate::footers::OpenSegment;
+use crate::forget::{EntryForget, Forgets, StreamForget};
 use crate::needles::Need;
 
 /// What to read, and what not.
@@ -62,6 +64,8 @@ pub struct PlannedRun {
     pub number: u32,
     /// What is asked of the run: rows of these times.
     pub range: TimeRange,
+    /// What hides some of those rows, if anything does.
+    pub(crate) forget: Option<Arc<EntryForget>>,
 }
 
 /// Why a block is not read.
@@ -81,8 +85,14 @@ impl Skip {
 
 impl Plan {
     /// Chooses streams by selector and blocks by time; filters come later.
-    pub(crate) fn new(selector: &Selector, range: TimeRange, need: Need, opened: Vec<Arc<OpenSegment>>) -> Self {
-        Plan::of(&mut Chosen::new(|labels: &Labels| selector.matches(labels)), range, need, opened)
+    pub(crate) fn new(
+        selector: &Selector,
+        range: TimeRange,
+        need: Need,
+        opened: Vec<Arc<OpenSegment>>,
+        forgets: &Forgets,
+    ) -> Self {
+        Plan::of(&mut Chosen::new(|labels: &Labels| selector.matches(labels)), range, need, opened, forgets)
     }
 
     /// The same, with streams chosen in any way.
@@ -91,9 +101,23 @@ impl Plan {
         range: TimeRange,
         need: Need,
         opened: Vec<Arc<OpenSegment>>,
+        forgets: &Forgets,
     ) -> Self {
-        let segments = opened.into_iter().map(|opened| plan_segment(chosen, range, opened)).collect();
+        let segments = opened.into_iter().map(|opened| plan_segment(chosen, range, opened, forgets)).collect();
         Plan { range, need, segments }
+    }
+
+    /// Leaves out the runs of other streams, and blocks without any.
+    pub(crate) fn keep_streams(&mut self, keep: impl Fn(&Labels) -> bool) {
+        self.keep_runs(|run| keep(&run.stream));
+    }
+
+    /// Leaves out other runs, and blocks without any.
+    pub(crate) fn keep_runs(&mut self, keep: impl Fn(&PlannedRun) -> bool) {
+        for segment in &mut self.segments {
+            segment.blocks.iter_mut().for_each(|block| block.runs.retain(&keep));
+            segment.blocks.retain(|block| !block.runs.is_empty());
+        }
     }
 
     /// How many blocks were skipped for a reason.
@@ -147,10 +171,14 @@ fn plan_segment<F: Fn(&Labels) -> bool>(
     chosen: &mut Chosen<F>,
     range: TimeRange,
     opened: Arc<OpenSegment>,
+    forgets: &Forgets,
 ) -> PlannedSegment {
     let footer = &opened.footer;
-    let chosen: Vec<Option<&Labels>> =
-        footer.streams().iter().map(|stream| Some(&stream.labels).filter(|labels| chosen.has(labels))).collect();
+    let forget = forgets.of_segment(&opened);
+    let chosen: Vec<Option<(&Labels, Option<StreamForget>)>> = (footer.streams().iter())
+        .map(|stream| Some(&stream.labels).filter(|labels| chosen.has(labels)))
+        .map(|labels| labels.map(|labels| (labels, forget.as_ref().map(|forget| forget.of_stream(labels)))))
+        .collect();
     let mut blocks = Vec::new();
     for (index, block) in footer.blocks().iter().enumerate() {
         if !range.overlaps(block.min_ts, block.max_ts) {
@@ -158,24 +186,25 @@ fn plan_segment<F: Fn(&Labels) -> bool>(
         }
         let runs: Vec<PlannedRun> = (block.runs.iter())
             .filter(|run| range.overlaps(run.min_ts, run.max_ts))
-            .filter_map(|run| {
-                let stream = (*chosen.get(run.stream as usize)?)?.clone();
-                Some(PlannedRun {
-                    stream,
-                    first_row: run.first_row,
-                    rows: run.rows,
-                    min_ts: run.min_ts,
-                    max_ts: run.max_ts,
-                    number: run.stream,
-                    range,
-                })
-            })
+            .filter_map(|run| Some((run, chosen.get(run.stream as usize)?.as_ref()?)))
+            .flat_map(|(run, (stream, forget))| planned(run, stream, range, forget.as_ref()))
             .collect();
         if !runs.is_empty() {
             blocks.push(PlannedBlock { index, runs, skipped: None });
         }
     }
     PlannedSegment { opened, blocks }
+}
+
+/// A run, once for each part of the range of which anything is shown.
+fn planned(run: &Run, stream: &Labels, range: TimeRange, forget: Option<&StreamForget>) -> Vec<PlannedRun> {
+    let &Run { stream: number, first_row, rows, min_ts, max_ts, .. } = run;
+    let piece =
+        |(range, forget)| PlannedRun { stream: stream.clone(), first_row, rows, min_ts, max_ts, number, range, forget };
+    match forget {
+        None => vec![piece((range, None))],
+        Some(forget) => forget.pieces(range, min_ts, max_ts).map(piece).collect(),
+    }
 }
 
 /// One line for the whole, one for each segment.

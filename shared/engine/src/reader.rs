@@ -13,11 +13,9 @@ use store::{Counts, SegmentRef, Store};
 
 use crate::block_cache::{BlockCache, Place};
 use crate::footers::{Footers, OpenSegment};
+use crate::forget::{Forgets, Question};
 use crate::tenants::Tenants;
 use crate::{EngineSettings, Error};
-
-/// Tenants of one question whose segments are listed at the same time.
-const TENANTS_LISTED_AT_ONCE_MAX: usize = 4;
 
 /// The store, as one query sees it.
 #[derive(Clone)]
@@ -27,6 +25,7 @@ pub(crate) struct Reader {
     blocks: Arc<BlockCache>,
     settings: EngineSettings,
     tenants: Tenants,
+    question: Arc<Question>,
     stats: Arc<Mutex<QueryStats>>,
 }
 
@@ -38,8 +37,19 @@ impl Reader {
         blocks: Arc<BlockCache>,
         settings: EngineSettings,
         tenants: Tenants,
+        question: Question,
     ) -> Self {
-        Reader { store, footers, blocks, settings, tenants, stats: Arc::default() }
+        Reader { store, footers, blocks, settings, tenants, question: Arc::new(question), stats: Arc::default() }
+    }
+
+    /// Finds out what is forgotten, for whoever asks for no segments.
+    pub(crate) async fn learn_forgets(&self) -> Result<(), Error> {
+        self.question.learn(&self.store).await.map(drop)
+    }
+
+    /// What is forgotten; known once segments were asked for.
+    pub(crate) fn forgets(&self) -> Forgets {
+        self.question.forgets()
     }
 
     pub(crate) fn settings(&self) -> &EngineSettings {
@@ -73,9 +83,7 @@ impl Reader {
 
     /// The segments of the chosen tenants that may hold entries of a time range, by earliest entry.
     pub(crate) async fn segments(&self, range: TimeRange) -> Result<Vec<SegmentRef>, Error> {
-        let each = self.tenants.chosen().iter().map(|tenant| self.store.segments(tenant, range));
-        let each = stream::iter(each.collect::<Vec<_>>()).buffered(TENANTS_LISTED_AT_ONCE_MAX);
-        let mut segments: Vec<SegmentRef> = each.try_concat().await?;
+        let mut segments = self.question.segments(&self.store, range).await?;
         segments.sort_by(|a, b| (a.min_ts, &a.key).cmp(&(b.min_ts, &b.key)));
         self.count(|stats| stats.segments += segments.len() as u64);
         Ok(segments)

@@ -3,8 +3,10 @@
 //! In: chosen streams of opened segments, a range, a step. Out: what each piece of a stream (its part in one segment) holds
 //! in each step. A step holds the times after the one before it, up to and with its own end, as the minutes of the counts
 //! and the windows of LogQL do: on whole minutes the figures are exact. A minute that an edge cuts is shared out by time.
-//! No block is read, but where a stream lies in two segments at the same time: entries that are in both count once.
+//! No block is read, but where a stream lies in two segments at the same time (entries that are in both count once), and where
+//! some of it is deleted: then its entries are counted one by one.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use logql::matcher::Selector;
@@ -12,12 +14,14 @@ use model::{Labels, TimeRange};
 use segment::{Counts, LevelCounts, StreamInfo};
 
 use crate::Error;
-use crate::duplicates;
+use crate::duplicates::{self, Masks};
 use crate::footers::OpenSegment;
+use crate::forget::{self, Forgets};
 use crate::minutes::{self, Minutes};
 use crate::needles::Need;
-use crate::plan::{Chosen, Plan};
+use crate::plan::{Chosen, Plan, PlannedRun};
 use crate::reader::at_once;
+use crate::rows::{Columns, MetadataColumns, Rows};
 use crate::scan::Scan;
 
 /// Entries and their bytes.
@@ -41,12 +45,14 @@ pub(crate) struct Steps {
     last: i64,
     /// Steps end at its multiples, the last one with the range; 0 is one step for all.
     step_ns: i64,
+    /// What is older is forgotten.
+    oldest: i64,
 }
 
 impl Steps {
     pub(crate) fn new(range: TimeRange, step_ns: i64) -> Self {
         let last = range.end_ns().saturating_sub(1).max(range.start_ns());
-        Steps { first: range.start_ns(), last, step_ns: step_ns.max(0) }
+        Steps { first: range.start_ns(), last, step_ns: step_ns.max(0), oldest: i64::MIN }
     }
 
     /// The end of the step in which a time of the range lies. The very first time belongs to the step behind it.
@@ -59,7 +65,7 @@ impl Steps {
     }
 
     fn contains(&self, timestamp_ns: i64) -> bool {
-        (self.first..=self.last).contains(&timestamp_ns)
+        (self.first.max(self.oldest)..=self.last).contains(&timestamp_ns)
     }
 }
 
@@ -86,18 +92,24 @@ pub(crate) async fn count(
     scan: &Scan,
 ) -> Result<Tally, Error> {
     let matches = |labels: &Labels| selectors.is_empty() || selectors.iter().any(|selector| selector.matches(labels));
-    let mut chosen = Chosen::new(matches);
-    let parts: Vec<Part> = opened.iter().map(|opened| Part::new(opened, &mut chosen, steps)).collect();
+    let (mut chosen, forgets) = (Chosen::new(matches), scan.reader().forgets());
+    let parts: Vec<Part> = opened.iter().map(|opened| Part::new(opened, &mut chosen, &forgets, steps)).collect();
+    let to_read: Vec<HashSet<u32>> = parts.iter().map(|part| part.to_read.clone()).collect();
     let work = parts.into_iter().map(|part| part.pieces(steps, scan)).collect();
-    let pieces: Vec<Piece> =
+    let mut pieces: Vec<Piece> =
         at_once(scan.reader().settings().store_concurrency_max, work).await?.into_iter().flatten().collect();
 
-    let plan = Plan::of(&mut chosen, range, Need::Nothing, opened);
-    let doubles = match duplicates::doubles(&plan, scan).await {
+    let mut plan = Plan::of(&mut chosen, range, Need::Nothing, opened, &forgets);
+    let masks = match duplicates::masks(&plan, scan).await {
         // More streams lie in several segments than there is memory to compare: then each counts for itself.
-        Err(Error::Limit(_)) => Vec::new(),
-        doubles => doubles?,
+        Err(Error::Limit(_)) => Arc::default(),
+        masks => Arc::new(masks?),
     };
+    pieces.extend(one_by_one(&plan, &masks, &to_read, steps, scan).await?);
+    for (segment, to_read) in plan.segments.iter_mut().zip(&to_read).filter(|(_, to_read)| !to_read.is_empty()) {
+        segment.blocks.iter_mut().for_each(|block| block.runs.retain(|run| !to_read.contains(&run.number)));
+    }
+    let doubles = duplicates::doubles(&plan, &masks, scan).await?;
     let amount = |double: duplicates::Double| {
         (double.stream, steps.end_of(double.timestamp_ns), Amount { rows: 1, bytes: double.line_bytes })
     };
@@ -107,23 +119,40 @@ pub(crate) async fn count(
 /// The chosen streams of one segment, by their numbers.
 struct Part {
     opened: Arc<OpenSegment>,
-    streams: Vec<usize>,
+    /// Those that the footer can count, each with the oldest time that is shown.
+    streams: Vec<(usize, i64)>,
+    /// Those of which some is deleted.
+    to_read: HashSet<u32>,
 }
 
 impl Part {
-    fn new(opened: &Arc<OpenSegment>, chosen: &mut Chosen<impl Fn(&Labels) -> bool>, steps: Steps) -> Self {
-        let streams = opened.footer.streams().iter().enumerate();
-        let mut chosen = |stream: &StreamInfo| {
-            stream.min_ts <= steps.last && stream.max_ts >= steps.first && chosen.has(&stream.labels)
-        };
-        let streams = streams.filter(|(_, stream)| chosen(stream)).map(|(number, _)| number).collect();
-        Part { opened: opened.clone(), streams }
+    fn new(
+        opened: &Arc<OpenSegment>,
+        chosen: &mut Chosen<impl Fn(&Labels) -> bool>,
+        forgets: &Forgets,
+        steps: Steps,
+    ) -> Self {
+        let forget = forgets.of_segment(opened);
+        let mut part = Part { opened: opened.clone(), streams: Vec::new(), to_read: HashSet::new() };
+        for (number, stream) in opened.footer.streams().iter().enumerate() {
+            if stream.min_ts > steps.last || stream.max_ts < steps.first || !chosen.has(&stream.labels) {
+                continue;
+            }
+            let forget = forget.as_ref().map(|forget| forget.of_stream(&stream.labels));
+            match forget.map_or(Some(i64::MIN), |forget| forget.cut_at(stream.min_ts, stream.max_ts)) {
+                Some(oldest) if oldest > stream.max_ts => {}
+                Some(oldest) => part.streams.push((number, oldest)),
+                None => part.to_read.extend(u32::try_from(number)),
+            }
+        }
+        part
     }
 
     /// What of each stream lies here.
     async fn pieces(self, steps: Steps, scan: &Scan) -> Result<Vec<Piece>, Error> {
         let streams = self.opened.footer.streams();
-        if self.streams.iter().filter_map(|number| streams.get(*number)).all(|stream| in_one(stream, steps).is_some()) {
+        let mut infos = self.streams.iter().filter_map(|(number, oldest)| Some((streams.get(*number)?, *oldest)));
+        if infos.all(|(stream, oldest)| in_one(stream, Steps { oldest, ..steps }).is_some()) {
             return Ok(self.by_step(&Counts::default(), steps));
         }
         let minutes = Minutes::read(self.opened.clone(), scan.reader()).await?;
@@ -135,7 +164,8 @@ impl Part {
         let mut pieces = Vec::with_capacity(self.streams.len());
         // Groups come by stream, as the numbers do.
         let mut groups = counts.groups.as_slice();
-        for number in &self.streams {
+        for (number, oldest) in &self.streams {
+            let steps = Steps { oldest: *oldest, ..steps };
             let Some(stream) = self.opened.footer.streams().get(*number) else { continue };
             let before = groups.partition_point(|group| (group.stream as usize) < *number);
             groups = groups.get(before..).unwrap_or_default();
@@ -152,6 +182,67 @@ impl Part {
     }
 }
 
+/// The pieces of streams of which some is deleted: their entries that are shown, and that no other segment has before.
+async fn one_by_one(
+    plan: &Plan,
+    masks: &Arc<Masks>,
+    to_read: &[HashSet<u32>],
+    steps: Steps,
+    scan: &Scan,
+) -> Result<Vec<Piece>, Error> {
+    let lengths = Columns { lines: false, lengths: true, metadata: MetadataColumns::Named(Vec::new()) };
+    let mut work = Vec::new();
+    for (place, (segment, to_read)) in plan.segments.iter().zip(to_read).enumerate() {
+        for block in &segment.blocks {
+            let runs = block.runs.iter().filter(|run| to_read.contains(&run.number));
+            let runs: Vec<PlannedRun> = runs.cloned().collect();
+            if runs.is_empty() {
+                continue;
+            }
+            let doubles = masks.get(&(place, block.index)).cloned().unwrap_or_default();
+            let (opened, index) = (segment.opened.clone(), block.index);
+            let columns = forget::columns(&runs, lengths.clone());
+            work.push(async move {
+                let found =
+                    scan.block(opened, index, &columns, move |rows| shown(&runs, &doubles, steps, rows)).await?;
+                Ok((place, found))
+            });
+        }
+    }
+    let mut streams: BTreeMap<(usize, Labels), BTreeMap<i64, Amount>> = BTreeMap::new();
+    for (place, found) in at_once(scan.blocks_concurrency(), work).await? {
+        for (stream, end, amount) in found {
+            let sum = streams.entry((place, stream)).or_default().entry(end).or_default();
+            *sum = sum.plus(amount);
+        }
+    }
+    let piece = |((_, labels), amounts): (_, BTreeMap<_, _>)| Piece { labels, amounts: amounts.into_iter().collect() };
+    Ok(streams.into_iter().map(piece).collect())
+}
+
+/// The entries of some runs that are shown.
+fn shown(
+    runs: &[PlannedRun],
+    doubles: &Arc<Vec<usize>>,
+    steps: Steps,
+    rows: &Rows,
+) -> Result<Vec<(Labels, i64, Amount)>, Error> {
+    let over = forget::passed_over(runs, rows, doubles)?;
+    let (times, lengths) = (rows.timestamps()?, rows.lengths()?);
+    let mut found: Vec<(Labels, i64, Amount)> = Vec::new();
+    for run in runs {
+        for row in rows.in_time(run)?.filter(|row| over.binary_search(row).is_err()) {
+            let end = steps.end_of(times.get(row).copied().unwrap_or_default());
+            let amount = Amount { rows: 1, bytes: lengths.get(row).copied().unwrap_or_default().into() };
+            match found.last_mut() {
+                Some((stream, last, sum)) if *last == end && stream.is_clone_of(&run.stream) => *sum = sum.plus(amount),
+                _ => found.push((run.stream.clone(), end, amount)),
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// The step in which a stream lies as a whole: then its totals say it all.
 fn in_one(stream: &StreamInfo, steps: Steps) -> Option<i64> {
     let inside = steps.contains(stream.min_ts) && steps.contains(stream.max_ts);
@@ -166,6 +257,10 @@ fn by_step<'c>(stream: &StreamInfo, groups: impl Iterator<Item = &'c LevelCounts
     for cell in groups.flat_map(|group| &group.cells) {
         let (first, last) = minutes::times_of(cell.minute);
         let (from, to) = (first.max(stream.min_ts), last.min(stream.max_ts));
+        // What is past ends with a minute.
+        if to < steps.oldest {
+            continue;
+        }
         if let (Some((since, step)), Some((_, amount))) = (before, amounts.last_mut())
             && (since..=step).contains(&from)
             && to <= step

@@ -82,6 +82,21 @@ impl Tenants {
     }
 }
 
+impl Tenants {
+    /// A stream's labels as its tenant sees them.
+    pub(crate) fn own(&self, labels: &Labels) -> Labels {
+        if !self.labelled {
+            return labels.clone();
+        }
+        let mut builder = labels.to_builder();
+        builder.remove(TENANT_LABEL);
+        if let Some(original) = labels.get(ORIGINAL_TENANT_LABEL) {
+            builder.set(TENANT_LABEL, original).remove(ORIGINAL_TENANT_LABEL);
+        }
+        builder.build()
+    }
+}
+
 fn labelled(labels: &Labels, tenant: &str) -> Labels {
     let mut builder = labels.to_builder();
     if let Some(original) = labels.get(TENANT_LABEL) {
@@ -118,5 +133,7 @@ mod tests {
         let labels = Labels::from_pairs([("app", "x"), (TENANT_LABEL, "b")]);
         let want = Labels::from_pairs([(TENANT_LABEL, "a"), ("app", "x"), (ORIGINAL_TENANT_LABEL, "b")]);
         assert_eq!(labelled(&labels, "a"), want);
+        let tenants = Tenants { chosen: Arc::from([]), labelled: true };
+        assert_eq!(tenants.own(&want), labels);
     }
 }

@@ -7,13 +7,17 @@
 //! - `query 'LogQL' [limit=N] [dir=forward] [start=S] [end=S] [step=S] [interval=S]` asks a range; `at 'LogQL' time=S`
 //!   an instant. Tags: `[plan]` prints what was skipped, `[reads]` requests and blocks,
 //!   `[explain]` what was foretold. What is explained is compared with what is read in any case.
+//! - `retain [period=S] ['{selector}' priority=N]` sets the period of all streams, or adds a rule; `now S` says what time it is, and
+//!   `delete 'LogQL' start=S end=S` takes a delete request.
 //! - `labels`, `values NAME`, `series`, each with selectors.
 //! - `set memory=BYTES | entries=N | series=N` changes limits.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use engine::{Deletes, ForgetSettings, Policy, StreamPeriod};
 use engine::{Direction, Engine, EngineSettings, Explained, LabelsRequest, Limits, PartExplained, QueryRequest, When};
 use goldenscript::{ArgumentConsumer, Command, Context};
 use model::{Day, Entry, Labels, QueryStats, TenantId, TimeRange, Value};
@@ -29,6 +33,10 @@ struct Runner {
     settings: EngineSettings,
     limits: Limits,
     pending: BTreeMap<u32, Vec<(Labels, Entry)>>,
+    forget: ForgetSettings,
+    now_s: i64,
+    /// Whether any command was about forgetting.
+    forgets: bool,
 }
 
 impl Runner {
@@ -45,11 +53,43 @@ impl Runner {
             settings,
             limits: Limits::default(),
             pending: BTreeMap::new(),
+            forget: ForgetSettings { deletes: Deletes::Hide, ..ForgetSettings::default() },
+            now_s: 3600,
+            forgets: false,
         }
     }
 
     fn engine(&self) -> Engine {
-        Engine::new(self.store.clone(), self.settings.clone())
+        let (forget, now_s) = (self.forget.clone(), self.now_s);
+        let policy = Policy::new(move |_| forget.clone(), move || (START_S + now_s) * SECOND_NS);
+        let engine = Engine::new(self.store.clone(), self.settings.clone());
+        // Most scripts are about what is not forgotten: then nothing is asked.
+        if self.forgets { engine.heeding(policy) } else { engine }
+    }
+
+    fn forget(&mut self, command: &Command) -> Result<String, Box<dyn Error>> {
+        self.forgets = true;
+        let mut args = command.consume_args();
+        match (command.name.as_str(), args.next_pos()) {
+            ("now", Some(seconds)) => self.now_s = seconds.parse()?,
+            ("retain", None) => {
+                self.forget.retention_period = Duration::from_secs(parse(&mut args, "period")?.ok_or("no period")?);
+            }
+            ("retain", Some(selector)) => self.forget.retention_streams.push(StreamPeriod {
+                selector: selector.to_owned(),
+                period: Duration::from_secs(parse(&mut args, "period")?.ok_or("no period")?),
+                priority: parse(&mut args, "priority")?.unwrap_or(0),
+            }),
+            ("delete", Some(query)) => {
+                let at = |seconds: Option<i64>| (START_S + seconds.unwrap_or(0)) * SECOND_NS;
+                let range = (at(parse(&mut args, "start")?), at(parse(&mut args, "end")?));
+                let now_ns = at(Some(self.now_s));
+                self.runtime.block_on(self.engine().request_delete(&TenantId::single(), query, range, now_ns))?;
+            }
+            _ => return Err("what is to be forgotten?".into()),
+        }
+        args.reject_next()?;
+        Ok(String::new())
     }
 
     fn push(&mut self, command: &Command) -> Result<String, Box<dyn Error>> {
@@ -188,6 +228,7 @@ impl goldenscript::Runner for Runner {
             "query" | "at" => self.query(command, context),
             "labels" | "values" | "series" => self.labels(command),
             "set" => self.set(command),
+            "retain" | "now" | "delete" => self.forget(command),
             name => Err(format!("unknown command {name}").into()),
         }
     }

@@ -16,6 +16,7 @@ pub use crate::limits::{BlockedQuery, Limits, StreamRetention};
 use crate::limits::{duration, size};
 use crate::otlp::OtlpDefaults;
 use crate::overrides::Overrides;
+pub use crate::retention::{DeletionMode, SelectorCheck};
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +39,12 @@ pub struct Config {
     pub querier: Querier,
     /// What Loki has no word for.
     pub logbarn: Logbarn,
+    /// Whether old entries go and delete requests are taken.
+    pub compactor: Compactor,
     /// Who must sign in; made of `logbarn.sign_in`.
     pub sign_in: SignIn,
+    /// How selectors among the limits are checked; see [`Config::check_selectors`].
+    pub selector_check: SelectorCheck,
     /// Keys that were accepted but do nothing here, each with its reason: to be logged at start.
     pub notices: Vec<String>,
 }
@@ -137,6 +142,20 @@ pub struct PatternIngester {
     pub enabled: bool,
 }
 
+/// The `compactor` block. Loki's compactor deletes; here queries hide at once and merges delete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compactor {
+    /// Whether retention and delete requests have any effect.
+    pub retention_enabled: bool,
+    /// How long a delete request can be cancelled; entries that it hides are deleted only after that.
+    #[serde(with = "duration")]
+    pub delete_request_cancel_period: Duration,
+    /// The largest `max_interval` that a delete request may name; 0 is any.
+    #[serde(with = "duration")]
+    pub delete_max_interval: Duration,
+}
+
 /// The `logbarn` block: what a store without servers needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -188,7 +207,9 @@ impl Default for Config {
             runtime_config: RuntimeConfig::default(),
             querier: Querier::default(),
             logbarn: Logbarn::default(),
+            compactor: Compactor::default(),
             sign_in: SignIn::default(),
+            selector_check: SelectorCheck::default(),
             notices: Vec::new(),
         }
     }
@@ -243,6 +264,13 @@ impl Default for Distributor {
 impl Default for PatternIngester {
     fn default() -> Self {
         PatternIngester { enabled: true }
+    }
+}
+
+impl Default for Compactor {
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 3600);
+        Compactor { retention_enabled: false, delete_request_cancel_period: day, delete_max_interval: day }
     }
 }
 
@@ -303,6 +331,7 @@ impl Config {
                 "pattern_ingester" => {
                     config.pattern_ingester = block(&key, value, PATTERN_INGESTER_WITHOUT_EFFECT, &mut config.notices)?;
                 }
+                "compactor" => config.compactor = block(&key, value, COMPACTOR_WITHOUT_EFFECT, &mut config.notices)?,
                 "logbarn" => config.logbarn = block(&key, value, &[], &mut config.notices)?,
                 known if BLOCKS_WITHOUT_EFFECT.contains(&known) => config.notices.push(notice(&key)),
                 _ => return Err(ConfigError::UnknownKey(key)),
@@ -342,7 +371,9 @@ impl Config {
             self.runtime_config.period = read.period;
         }
         let limits = Value::Mapping(limits);
-        self.limits_config = Arc::new(block("limits_config", limits, LIMITS_WITHOUT_EFFECT, &mut self.notices)?);
+        let limits: Limits = block("limits_config", limits, LIMITS_WITHOUT_EFFECT, &mut self.notices)?;
+        self.check_retention("limits_config", &limits)?;
+        self.limits_config = Arc::new(limits);
         Ok(())
     }
 }
@@ -415,7 +446,6 @@ const BLOCKS_WITHOUT_EFFECT: &[&str] = &[
     "bloom_gateway",
     "chunk_store_config",
     "common",
-    "compactor",
     "compactor_client",
     "compactor_grpc_client",
     "config",
@@ -487,6 +517,30 @@ const QUERIER_WITHOUT_EFFECT: &[&str] = &[
     "query_partition_ingesters",
     "query_store_only",
     "query_timeout",
+];
+
+/// Keys of `compactor` that do nothing here.
+const COMPACTOR_WITHOUT_EFFECT: &[&str] = &[
+    "_",
+    "apply_retention_interval",
+    "compaction_interval",
+    "compactor_ring",
+    "delete_batch_size",
+    "delete_request_store*",
+    "deletion_*",
+    "horizontal_scaling_mode",
+    "jobs_config",
+    "max_compaction_parallelism",
+    "retention_backoff_config",
+    "retention_delete_*",
+    "retention_table_timeout",
+    "run_once",
+    "shared_store*",
+    "skip_latest_n_tables",
+    "tables_to_compact",
+    "upload_parallelism",
+    "worker_config",
+    "working_directory",
 ];
 
 /// Keys of `pattern_ingester` that do nothing here.

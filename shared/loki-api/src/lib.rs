@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod aws;
 pub mod config;
+pub mod deletes;
 pub mod documents;
 mod fan_out;
 mod limits;
@@ -15,6 +16,7 @@ pub mod pages;
 pub mod params;
 pub mod push;
 pub mod response;
+mod retention;
 pub mod tail;
 pub mod tenancy;
 pub mod units;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::otlp::OtlpConfig;
+use crate::retention::DeletionMode;
 use crate::units;
 
 /// Limits of one tenant. The fields have Loki's names; <https://grafana.com/docs/loki/latest/configure/#limits_config>
@@ -125,8 +126,8 @@ pub struct Limits {
     pub retention_period: Duration,
     /// Other periods for some streams.
     pub retention_stream: Vec<StreamRetention>,
-    /// What a delete request does: `disabled`, `filter-only` or `filter-and-delete`.
-    pub deletion_mode: String,
+    /// What a delete request does.
+    pub deletion_mode: DeletionMode,
 }
 
 /// A retention period for the streams of a selector.
@@ -245,7 +246,7 @@ impl Default for Limits {
             blocked_queries: Vec::new(),
             retention_period: Duration::ZERO,
             retention_stream: Vec::new(),
-            deletion_mode: "filter-and-delete".to_owned(),
+            deletion_mode: DeletionMode::default(),
         }
     }
 }

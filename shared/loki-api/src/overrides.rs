@@ -26,6 +26,13 @@ impl PartialEq for Overrides {
     }
 }
 
+impl Overrides {
+    /// Each tenant's, as they are now.
+    pub(crate) fn all(&self) -> Arc<HashMap<TenantId, Arc<Limits>>> {
+        self.0.load_full()
+    }
+}
+
 impl Config {
     /// The limits of a tenant.
     pub fn limits(&self, tenant: &TenantId) -> Arc<Limits> {
@@ -81,7 +88,9 @@ impl Config {
         };
         let (mut all, own) = (as_mapping(&self.limits_config)?, as_mapping(&own)?);
         all.extend(own.into_iter().filter(|(key, _)| known.contains(key)));
-        serde_yaml_ng::from_value(Value::Mapping(all)).map_err(|e| wrong(e.to_string()))
+        let limits = serde_yaml_ng::from_value(Value::Mapping(all)).map_err(|e| wrong(e.to_string()))?;
+        self.check_retention(place, &limits)?;
+        Ok(limits)
     }
 }
 

@@ -87,6 +87,7 @@ fn tree(config: &Config) -> Value {
         ("limits_config", plain(&*config.limits_config)),
         ("runtime_config", plain(&config.runtime_config)),
         ("pattern_ingester", plain(&config.pattern_ingester)),
+        ("compactor", plain(&config.compactor)),
         ("logbarn", plain(&config.logbarn)),
     ];
     Value::Mapping(blocks.into_iter().map(|(name, block)| (name.into(), block)).collect())

@@ -5,8 +5,8 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::paths::{Key, Object};
-use crate::{Error, Store, manifest};
+use crate::paths::{self, Deletion, Key, Object};
+use crate::{Error, Store, deletes, manifest};
 
 impl Key {
     /// Whether an object of this name may hold these bytes: one that is named by its content must hold that.
@@ -19,14 +19,18 @@ impl Key {
 }
 
 impl Store {
-    /// Describes a segment or a manifest.
+    /// Describes a segment, a manifest or a delete request.
     pub async fn inspect(&self, key: &str) -> Result<String, Error> {
         let key = Key::parse(key)?;
         let bytes = self.read(&key).await?;
         let described = match key.object() {
             Some(Object::Manifest { version }) => manifest::describe(&bytes, version),
             Some(Object::Merged(_)) if !key.fits(&bytes) => Err("its name is not the hash of its content".to_string()),
-            _ => segment::describe(&bytes).map_err(|why| why.to_string()),
+            Some(_) => segment::describe(&bytes).map_err(|why| why.to_string()),
+            None => match paths::deletion(key.path()) {
+                Some(Deletion::Request(delete)) => deletes::describe(&bytes, delete),
+                _ => Ok("the delete request of this name is cancelled\n".to_owned()),
+            },
         };
         described.map_err(|why| Error::corrupt(&key, why))
     }

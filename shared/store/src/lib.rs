@@ -21,8 +21,10 @@ mod wire;
 mod probe;
 
 mod commit;
+mod deletes;
 mod list;
 mod manifest;
+mod marks;
 mod read;
 
 mod backup;
@@ -41,14 +43,16 @@ pub mod price;
 pub use backup::Backup;
 pub use commit::Committed;
 pub use counting::{Counters, Counts};
+pub use deletes::DeleteRequest;
 pub use error::Error;
 pub use foreign::ForeignBucket;
 pub use garbage::{DayObjects, Listed};
 pub use inventory::{Found, Inventory};
 pub use list::SegmentRef;
 pub use manifest::{Current, Manifest, MergedSegment};
+pub use marks::Marks;
 pub use open::Store;
-pub use paths::{FreshKey, Key, MergedKey};
+pub use paths::{DeleteKey, FreshKey, Key, MergedKey};
 pub use probe::Probe;
 pub use url::StoreUrl;
 pub use watch::Watch;

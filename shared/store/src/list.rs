@@ -11,7 +11,7 @@ use model::{Day, TenantId, TimeRange};
 use object_store::ObjectStore as _;
 
 use crate::paths::{self, FreshKey, Key, Object};
-use crate::{Current, Error, Store};
+use crate::{Current, Error, Marks, Store};
 
 /// Ranges of more days than this first ask which days exist.
 const DAYS_UNASKED_MAX: usize = 3;
@@ -33,6 +33,8 @@ pub struct SegmentRef {
     pub rows: u64,
     /// Written by a push, and not merged yet.
     pub fresh: bool,
+    /// What was forgotten of it for good.
+    pub forgot: Marks,
 }
 
 /// What one LIST of a day shows.
@@ -107,7 +109,15 @@ impl Store {
             match paths::listed(&meta.location) {
                 Some((key, Object::Fresh(facts))) => {
                     let FreshKey { min_ts, max_ts, rows, .. } = facts;
-                    let segment = SegmentRef { key, size: meta.size, min_ts, max_ts, rows, fresh: true };
+                    let segment = SegmentRef {
+                        key,
+                        size: meta.size,
+                        min_ts,
+                        max_ts,
+                        rows,
+                        fresh: true,
+                        forgot: Marks::default(),
+                    };
                     listing.fresh.push((facts, segment));
                 }
                 Some((key, Object::Manifest { version })) => {

@@ -7,6 +7,7 @@
 //! {"version":7,"segments":[{"id":"…32 hex…-7","size":1,"rows":1,"min_ts":0,"max_ts":0}],
 //!  "consumed":[{"since":7,"names":["…name of a fresh segment…"]}],"gone":[…],"dropped":[{"since":7,"names":["…32 hex…-5"]}]}
 //! ```
+//! A segment has `"forgot":["…"]` besides if something was forgotten of it for good.
 //! Each version tells all that is current, so nobody has to follow a chain; what it says about objects that are gone is left out of
 //! the next, so that it stays small.
 //! A reader refuses a format above its own, a wrong checksum and a version other than its key's; fields that it does not know it
@@ -23,7 +24,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::list::DayListing;
 use crate::paths::{self, FreshKey, Key, MergedKey};
-use crate::{Committed, Error, SegmentRef, Store};
+use crate::{Committed, Error, Marks, SegmentRef, Store};
 
 /// The first words of every manifest.
 const MAGIC: &str = "logbarn manifest ";
@@ -63,13 +64,15 @@ pub struct MergedSegment {
     pub min_ts: i64,
     /// The latest entry.
     pub max_ts: i64,
+    /// What was forgotten of it for good: nobody has to look for that in it any more.
+    pub forgot: Marks,
 }
 
 impl MergedSegment {
     /// Where it is.
     pub fn segment(&self, tenant: &TenantId, day: Day) -> SegmentRef {
-        let &MergedSegment { key, size, rows, min_ts, max_ts } = self;
-        SegmentRef { key: paths::merged(tenant, day, key), size, min_ts, max_ts, rows, fresh: false }
+        let MergedSegment { key, size, rows, min_ts, max_ts, forgot } = self.clone();
+        SegmentRef { key: paths::merged(tenant, day, key), size, min_ts, max_ts, rows, fresh: false, forgot }
     }
 }
 
@@ -125,7 +128,8 @@ impl Store {
         segment: Bytes,
     ) -> Result<MergedSegment, Error> {
         let key = MergedKey { content_id: xxh3_128(&segment), born };
-        let merged = MergedSegment { key, size: segment.len() as u64, rows, min_ts, max_ts };
+        let size = segment.len() as u64;
+        let merged = MergedSegment { key, size, rows, min_ts, max_ts, forgot: Marks::default() };
         self.create(&paths::merged(tenant, day, key), segment).await?;
         Ok(merged)
     }
@@ -185,6 +189,8 @@ struct BodySegment {
     rows: u64,
     min_ts: i64,
     max_ts: i64,
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    forgot: Marks,
 }
 
 fn encode(manifest: &Manifest) -> Bytes {
@@ -194,6 +200,7 @@ fn encode(manifest: &Manifest) -> Bytes {
         rows: m.rows,
         min_ts: m.min_ts,
         max_ts: m.max_ts,
+        forgot: m.forgot.clone(),
     });
     let body = Body {
         version: manifest.version,
@@ -236,7 +243,8 @@ fn decode(bytes: &[u8], version: u64) -> Result<Manifest, String> {
     }
     let named = |id: &str| MergedKey::from_name(id).ok_or_else(|| format!("not an id: \"{id}\""));
     let segments = body.segments.into_iter().map(|m| {
-        Ok(MergedSegment { key: named(&m.id)?, size: m.size, rows: m.rows, min_ts: m.min_ts, max_ts: m.max_ts })
+        let BodySegment { id, size, rows, min_ts, max_ts, forgot } = m;
+        Ok(MergedSegment { key: named(&id)?, size, rows, min_ts, max_ts, forgot })
     });
     Ok(Manifest {
         version: body.version,
@@ -252,7 +260,11 @@ pub(crate) fn describe(bytes: &[u8], version: u64) -> Result<String, String> {
     let Manifest { version, segments, consumed, gone, dropped } = decode(bytes, version)?;
     let merged: String = segments
         .iter()
-        .map(|m| format!("  {}  {} bytes, {} rows, {} to {}\n", m.key.name(), m.size, m.rows, m.min_ts, m.max_ts))
+        .map(|m| {
+            let forgot: String = m.forgot.iter().map(|mark| format!(", forgot {mark}")).collect();
+            let (name, size, rows) = (m.key.name(), m.size, m.rows);
+            format!("  {name}  {size} bytes, {rows} rows, {} to {}{forgot}\n", m.min_ts, m.max_ts)
+        })
         .collect();
     let consumed_names: String =
         consumed.iter().map(|(fresh, since)| format!("  {} since {since}\n", fresh.name())).collect();
@@ -276,7 +288,14 @@ mod tests {
 
     fn sample() -> Manifest {
         let key = |content_id, born| MergedKey { content_id, born };
-        let merged = MergedSegment { key: key(7, 2), size: 1000, rows: 20, min_ts: 5, max_ts: i64::MAX };
+        let merged = MergedSegment {
+            key: key(7, 2),
+            size: 1000,
+            rows: 20,
+            min_ts: 5,
+            max_ts: i64::MAX,
+            forgot: Marks::default(),
+        };
         let fresh = FreshKey { day: Day::of(5), min_ts: 5, max_ts: 6, batch_id: u128::MAX, rows: 3 };
         Manifest {
             version: 3,
@@ -301,6 +320,16 @@ mod tests {
         assert_eq!(encode(&sample()), want);
         assert_eq!(decode(want.as_bytes(), 3), Ok(sample()));
         assert_eq!(decode(want.as_bytes(), 4), Err("holds version 3".into()));
+    }
+
+    /// Older readers pass over what was forgotten, and answer rightly: the entries are not there.
+    #[test]
+    fn what_was_forgotten_is_written_down() {
+        let mut manifest = sample();
+        manifest.segments[0].forgot = ["d1", "r2"].into_iter().collect();
+        let bytes = encode(&manifest);
+        assert!(String::from_utf8_lossy(&bytes).contains(r#""max_ts":9223372036854775807,"forgot":["d1","r2"]}]"#));
+        assert_eq!(decode(&bytes, 3), Ok(manifest));
     }
 
     #[test]

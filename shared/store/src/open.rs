@@ -14,6 +14,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 
 use crate::counting::{Counters, Counting};
+use crate::deletes::DeleteCache;
 use crate::local::LocalFolder;
 use crate::manifest::ManifestCache;
 use crate::url::Location;
@@ -40,6 +41,7 @@ pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) manifests: Arc<ManifestCache>,
+    pub(crate) delete_requests: Arc<DeleteCache>,
     pub(crate) watch: Watcher,
 }
 
@@ -80,7 +82,7 @@ impl Store {
     pub fn metered(&self) -> Self {
         let counters: Arc<Counters> = Arc::default();
         let objects = Arc::new(Counting::new(Arc::clone(&self.objects), Arc::clone(&counters)));
-        Store { objects, counters, manifests: Arc::clone(&self.manifests), watch: self.watch.clone() }
+        Store { objects, counters, ..self.clone() }
     }
 
     /// The counters of requests and bytes.
@@ -90,7 +92,8 @@ impl Store {
 
     fn counted(objects: Arc<dyn ObjectStore>, counters: Arc<Counters>) -> Self {
         let objects = Arc::new(Counting::new(objects, Arc::clone(&counters)));
-        Store { objects, counters, manifests: Arc::default(), watch: Watcher::default() }
+        let (manifests, delete_requests) = Default::default();
+        Store { objects, counters, manifests, delete_requests, watch: Watcher::default() }
     }
 }
 

@@ -5,7 +5,7 @@
 //! t/<tenant>/<day>/l0/<minTs>-<maxTs>-<batchId>-<rows>.seg     fresh segments, one per acknowledged batch
 //! t/<tenant>/<day>/manifest/<9999999999 - version>-<version>.json   what is merged; the newest sorts first
 //! t/<tenant>/<day>/seg/<contentId>-<born>.seg                  merged segments
-//! t/<tenant>/deletes/…                                         what is to be forgotten
+//! t/<tenant>/deletes/<created>-<id>.json, ….cancelled          delete requests, and what cancels them
 //! probe/v1.json, probe/v1/…, probe/clock                       what the start-up probe proved; what time it is there
 //! probe/copy.json                                              that the store is a backup, and of what
 //! ```
@@ -48,9 +48,9 @@ impl Key {
     /// Reads a key that somebody typed; it must be one that a store can hold.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let key = Path::parse(text).map(Key).map_err(|_| Error::invalid(format!("not a key: \"{text}\"")))?;
-        match key.object() {
-            Some(_) => Ok(key),
-            None => Err(Error::invalid(format!("not a key of a segment or a manifest: \"{text}\""))),
+        match key.object().is_some() || deletion(&key.0).is_some() {
+            true => Ok(key),
+            false => Err(Error::invalid(format!("not a key of a segment, a manifest or a delete request: \"{text}\""))),
         }
     }
 
@@ -170,6 +170,48 @@ pub(crate) fn tenants() -> Path {
     Key::new(TENANTS.to_owned()).0
 }
 
+/// What names a delete request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeleteKey {
+    /// When it was taken, nanoseconds since 1970.
+    pub created_ns: i64,
+    /// A hash of what it asks.
+    pub id: u128,
+}
+
+impl DeleteKey {
+    /// What a client calls it.
+    pub(crate) fn id_text(self) -> String {
+        format!("{:032x}", self.id)
+    }
+
+    /// The last part of the key, without its ending.
+    pub(crate) fn name(self) -> String {
+        format!("{:019}-{:032x}", self.created_ns, self.id)
+    }
+
+    /// Reads [`DeleteKey::name`] back.
+    fn from_name(name: &str) -> Option<Self> {
+        let (created_ns, text) = name.split_once('-')?;
+        Some(DeleteKey { created_ns: timestamp(created_ns)?, id: id(text)? })
+    }
+}
+
+/// Where a tenant's delete requests are.
+pub(crate) fn deletes(tenant: &TenantId) -> Path {
+    Key::new(format!("t/{tenant}/{DELETES}")).0
+}
+
+/// The key of a delete request.
+pub(crate) fn delete(tenant: &TenantId, delete: DeleteKey) -> Key {
+    Key::new(format!("t/{tenant}/{DELETES}/{}.json", delete.name()))
+}
+
+/// The key of what cancels it.
+pub(crate) fn delete_cancelled(tenant: &TenantId, delete: DeleteKey) -> Key {
+    Key::new(format!("t/{tenant}/{DELETES}/{}.cancelled", delete.name()))
+}
+
 /// Where a tenant's days are.
 pub(crate) fn tenant(tenant: &TenantId) -> Path {
     Key::new(format!("t/{tenant}")).0
@@ -276,6 +318,26 @@ fn parse(path: &Path) -> Option<Object> {
     }
 }
 
+/// What is listed among the requests for deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    Request(DeleteKey),
+    Cancelled(DeleteKey),
+}
+
+/// A listed object that is one of the requests for deletes.
+pub(crate) fn deletion(path: &Path) -> Option<Deletion> {
+    let Place::Deletes(_) = place(path)? else { return None };
+    let mut parts = path.as_ref().split('/').skip(3);
+    let (name, ending) = parts.next()?.split_once('.')?;
+    let delete = DeleteKey::from_name(name).filter(|_| parts.next().is_none())?;
+    match ending {
+        "json" => Some(Deletion::Request(delete)),
+        "cancelled" => Some(Deletion::Cancelled(delete)),
+        _ => None,
+    }
+}
+
 fn manifest_version(name: &str) -> Option<u64> {
     let (inverted, version) = name.strip_suffix(".json")?.split_once('-')?;
     let (inverted, version) = (digits(inverted, VERSION_DIGITS)?, version.parse::<u64>().ok()?);
@@ -368,6 +430,9 @@ mod tests {
             "t/a/1970-01-01/seg/00000000000000000000000000000001.seg".into(),
             "t/a/1970-01-01/seg/00000000000000000000000000000001-0.seg".into(),
             "t/a/1970-01-01/seg/00000000000000000000000000000001-07.seg".into(),
+            "t/a/deletes".into(),
+            "t/a/deletes/1-00000000000000000000000000000001.json".into(),
+            "t/a/deletes/0000000000000000001-00000000000000000000000000000001.json/x".into(),
             "probe/v1.json".into(),
             "".into(),
             "t/a".into(),
@@ -393,6 +458,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn delete_keys_round_trip(created_ns in 0..i64::MAX, id: u128) {
+            let (tenant, key) = (TenantId::single(), DeleteKey { created_ns, id });
+            prop_assert_eq!(deletion(delete(&tenant, key).path()), Some(Deletion::Request(key)));
+            prop_assert_eq!(deletion(delete_cancelled(&tenant, key).path()), Some(Deletion::Cancelled(key)));
+        }
+
         #[test]
         fn fresh_keys_round_trip(start in 0..i64::MAX, length in 0..HOUR, batch_id: u128, rows in 1u64..) {
             let facts = fresh(start, start.saturating_add(length), batch_id, rows);

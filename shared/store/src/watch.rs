@@ -15,6 +15,10 @@ pub trait Watch: Send + Sync {
     fn wrote(&self, tenant: &TenantId, day: Day, bytes: u64);
     /// A listing has shown so many fresh segments that no merge has consumed yet, and their bytes.
     fn listed(&self, tenant: &TenantId, day: Day, fresh: usize, bytes: u64);
+    /// Entries of a day that nobody may see any more are still stored; without a day, of some days.
+    fn owes(&self, tenant: &TenantId, day: Option<Day>) {
+        let _ = (tenant, day);
+    }
 }
 
 /// Nobody, or somebody.
@@ -28,6 +32,13 @@ impl fmt::Debug for Watcher {
 }
 
 impl Store {
+    /// Tells the listener that entries are still stored that nobody may see any more.
+    pub fn tell_owing(&self, tenant: &TenantId, day: Option<Day>) {
+        if let Some(watch) = &self.watch.0 {
+            watch.owes(tenant, day);
+        }
+    }
+
     /// The same store, with somebody who is told.
     pub fn watched(&self, watch: Arc<dyn Watch>) -> Self {
         Store { watch: Watcher(Some(watch)), ..self.clone() }

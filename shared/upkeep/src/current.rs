@@ -3,7 +3,7 @@
 //! In: all its objects and its newest manifest. Out: the segments that a query would read. Pure.
 
 use model::{Day, TenantId};
-use store::{DayObjects, FreshKey, Listed, Manifest, SegmentRef};
+use store::{DayObjects, FreshKey, Listed, Manifest, Marks, SegmentRef};
 
 /// The fresh segments that no merge has consumed, and the merged ones.
 pub(crate) fn segments(tenant: &TenantId, day: Day, objects: &DayObjects, manifest: &Manifest) -> Vec<SegmentRef> {
@@ -15,5 +15,13 @@ pub(crate) fn segments(tenant: &TenantId, day: Day, objects: &DayObjects, manife
 /// A fresh segment, as far as its name tells.
 pub(crate) fn fresh(facts: &FreshKey, listed: &Listed) -> SegmentRef {
     let FreshKey { min_ts, max_ts, rows, .. } = *facts;
-    SegmentRef { key: listed.key.clone(), size: listed.size, min_ts, max_ts, rows, fresh: true }
+    SegmentRef {
+        key: listed.key.clone(),
+        size: listed.size,
+        min_ts,
+        max_ts,
+        rows,
+        fresh: true,
+        forgot: Marks::default(),
+    }
 }

@@ -5,7 +5,7 @@
 
 use model::{Day, TenantId};
 use segment::TRAILER_BYTES;
-use store::{DayObjects, FreshKey, Manifest, MergedKey, SegmentRef};
+use store::{DayObjects, FreshKey, Manifest, Marks, MergedKey, SegmentRef};
 
 use crate::MergeSettings;
 
@@ -41,7 +41,7 @@ pub(crate) fn choose(
         .map(|(facts, listed)| {
             let FreshKey { min_ts, max_ts, rows, .. } = *facts;
             let (key, size) = (listed.key.clone(), listed.size);
-            let segment = SegmentRef { key, size, min_ts, max_ts, rows, fresh: true };
+            let segment = SegmentRef { key, size, min_ts, max_ts, rows, fresh: true, forgot: Marks::default() };
             Chosen { origin: Origin::Fresh(*facts), segment }
         })
         .collect();

@@ -20,6 +20,7 @@ use crate::columns::{self, Bulk};
 use crate::counted::Counting;
 use crate::duplicates;
 use crate::footers::OpenSegment;
+use crate::forget;
 use crate::logs::{LogQuery, Waves};
 use crate::metrics;
 use crate::needles::{self, Need};
@@ -64,7 +65,7 @@ pub(crate) async fn of_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan, met: &mu
 
     let segments = explaining.segments(range).await?;
     let opened = explaining.open(segments).await?;
-    let mut plan = Plan::new(&Selector::new(&log.selector)?, range, need, opened);
+    let mut plan = Plan::new(&Selector::new(&log.selector)?, range, need, opened, &scan.reader().forgets());
     explaining.prune(&mut plan).await?;
     let masks = duplicates::masks(&plan, scan).await?;
     explaining.took(|part| &mut part.doubles);
@@ -136,7 +137,7 @@ impl<'q> Explaining<'q> {
             }
             let (places, segments): (Vec<usize>, Vec<SegmentRef>) = waves.take().into_iter().unzip();
             let opened = self.open(segments).await?;
-            let mut plan = query.plan(range, opened);
+            let mut plan = query.plan(range, opened, self.scan);
             self.prune(&mut plan).await?;
             let blocks = query.in_order(&plan, &places);
             // Those that are under way at the same time know nothing of each other.
@@ -206,7 +207,8 @@ impl<'q> Explaining<'q> {
     /// Adds what reading a block would cost.
     fn read(&mut self, opened: &Arc<OpenSegment>, block: &PlannedBlock) {
         let Some(meta) = opened.footer.blocks().get(block.index) else { return };
-        let columns = self.columns.of(meta);
+        let columns = forget::columns(&block.runs, self.columns.clone());
+        let columns = columns.of(meta);
         let ranges: Vec<_> = columns.iter().map(|column| column.range.clone()).collect();
         let spans = self.scan.reader().spans(opened, &ranges);
         let is_new = self.met.insert((opened.segment.key.to_string(), block.index));
@@ -215,7 +217,9 @@ impl<'q> Explaining<'q> {
             self.part.columns_read += Reads { lists: 0, gets: 1, bytes: span.end - span.start };
         }
         self.part.blocks.read += 1;
-        self.part.rows += block.runs.iter().map(|run| u64::from(run.rows)).sum::<u64>();
+        // A run of which some time is forgotten is there in pieces, one behind the other.
+        let runs = block.runs.chunk_by(|a, b| a.first_row == b.first_row).filter_map(<[_]>::first);
+        self.part.rows += runs.map(|run| u64::from(run.rows)).sum::<u64>();
         self.part.column_bytes += columns.iter().map(|column| column.raw_len).sum::<u64>();
     }
 

@@ -36,7 +36,7 @@ impl Sure {
         let Some(limit) = self.limit else { return };
         for run in &block.runs {
             let (first, last) = (run.min_ts, run.max_ts);
-            if !(run.range.contains(first) && run.range.contains(last)) {
+            if !(run.range.contains(first) && run.range.contains(last)) || run.forget.is_some() {
                 continue;
             }
             let spans = self.spans.entry(run.stream.clone()).or_default();

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use logql::matcher::Selector;
-use model::{QueryStats, TenantId, TimeRange};
+use model::{EntryRef, QueryStats, TenantId, TimeRange};
 
 use crate::duplicates::{self, BlockPlace};
 use crate::footers::OpenSegment;
+use crate::forget;
 use crate::needles::Need;
 use crate::plan::{Plan, PlannedRun};
 use crate::rows::{Columns, Metadata, MetadataColumns, Rows};
@@ -79,7 +80,7 @@ async fn mine(request: &PatternsRequest, selector: &Selector, scan: &Scan) -> Re
     let (range, step_ns) = (request.range, request.step_ns);
     let segments = scan.reader().segments(range).await?;
     let opened = scan.reader().open(segments).await?;
-    let plan = Plan::new(selector, range, Need::Nothing, opened);
+    let plan = Plan::new(selector, range, Need::Nothing, opened, &scan.reader().forgets());
     scan.reader().count(|stats| stats.streams += plan.streams().len() as u64);
     let mut masks = duplicates::masks(&plan, scan).await?;
 
@@ -93,7 +94,7 @@ async fn mine(request: &PatternsRequest, selector: &Selector, scan: &Scan) -> Re
         .map(|(_, place, opened, runs)| {
             let passed_over = masks.remove(&place).unwrap_or_default();
             let work = Work { scan: scan.clone(), step_ns, runs: runs.clone(), passed_over };
-            let columns = columns();
+            let columns = forget::columns(runs, columns());
             async move { scan.block(opened.clone(), place.1, &columns, move |rows| work.run(rows)).await }
         })
         .collect();
@@ -113,6 +114,10 @@ fn columns() -> Columns {
     Columns { lines: true, lengths: true, metadata }
 }
 
+fn level_of(entry: EntryRef<'_>) -> &str {
+    entry.metadata.iter().find(|(name, _)| *name == segment::LEVEL_NAME).map_or(LEVEL_UNKNOWN, |(_, level)| level)
+}
+
 /// What a block's worker needs to know.
 struct Work {
     scan: Scan,
@@ -124,6 +129,7 @@ struct Work {
 
 impl Work {
     fn run(self, rows: &Rows) -> Result<Miner, Error> {
+        let passed_over = forget::passed_over(&self.runs, rows, &self.passed_over)?;
         let mut miner = Miner::new(self.step_ns);
         let (mut tokens, mut metadata) = (Vec::new(), Metadata::new());
         let (times, all_lines) = (rows.timestamps()?, rows.lines()?);
@@ -133,11 +139,11 @@ impl Work {
                 if step % CHECK_ROWS == CHECK_ROWS - 1 {
                     self.scan.check()?;
                 }
-                if self.passed_over.binary_search(&row).is_ok() {
+                if passed_over.binary_search(&row).is_ok() {
                     continue;
                 }
                 let line = all_lines.get(row);
-                let level = rows.entry(row, &mut metadata)?.metadata.first().map_or(LEVEL_UNKNOWN, |(_, level)| *level);
+                let level = level_of(rows.entry(row, &mut metadata)?);
                 lines += 1;
                 line_bytes += line.len() as u64;
                 miner.add(level, times.get(row).copied().unwrap_or_default(), line, &mut tokens);

@@ -63,6 +63,8 @@ impl Found {
 }
 
 async fn answer(expr: &Expr, shard: Shard, scan: &Scan) -> Result<Found, Error> {
+    // The root knows of segments, but what is forgotten each process asks for itself.
+    scan.reader().learn_forgets().await?;
     match (expr, shard.part) {
         (Expr::Log(log), Part::Entries { direction, limit }) => {
             let query = LogQuery::new(log, direction, limit)?;

@@ -6,7 +6,7 @@
 //! shard   = tenant count, ids | query | timeout in ms | answer's largest size | start | end
 //!         | 0, direction (0 forward, 1 backward), limit      entries of a log query
 //!         | 1, leaf, start, end, step                        a fold of one range aggregation
-//!         | segment count | (key, size, min_ts, max_ts, rows, fresh)…
+//!         | segment count | (key, size, min_ts, max_ts, rows, fresh, count of marks, marks)…
 //! answer  = count of figures, figures (as in `QueryStats`) | 0, entries or fold
 //!                                                          | 1, why the question is refused
 //!                                                          | 2, why it was not done
@@ -21,19 +21,19 @@ use std::time::Duration;
 
 use logql::eval::Steps;
 use model::{Labels, LogEntry, QueryStats, TenantId, TimeRange, WireError, WireReader, WireWriter};
-use store::{Key, SegmentRef};
+use store::{Key, Marks, SegmentRef};
 
 use crate::Direction;
 
 /// Changes whenever another version would misread what this one writes, or mean something else by it.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// zstd's level: a shard is small, an answer waits for nobody.
 const LEVEL: i32 = 1;
 /// A shard's largest size, unpacked.
 const SHARD_BYTES_MAX: usize = 64 << 20;
 /// The least bytes of an entry, and of a segment.
 const ENTRY_BYTES_MIN: usize = 5;
-const SEGMENT_BYTES_MIN: usize = 6;
+const SEGMENT_BYTES_MIN: usize = 7;
 
 /// One slice of a question.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +93,8 @@ impl Shard {
             out.signed(segment.max_ts);
             out.unsigned(segment.rows);
             out.byte(u8::from(segment.fresh));
+            out.count(segment.forgot.iter().count());
+            segment.forgot.iter().for_each(|mark| out.text(mark));
         }
         pack(out)
     }
@@ -149,6 +151,7 @@ fn read_segment(input: &mut WireReader<'_>) -> Result<SegmentRef, WireError> {
         max_ts: input.signed()?,
         rows: input.unsigned()?,
         fresh: input.byte()? != 0,
+        forgot: (0..input.count(1)?).map(|_| input.text()).collect::<Result<Marks, _>>()?,
     })
 }
 
@@ -328,8 +331,24 @@ mod tests {
             range: TimeRange::new(-5, i64::MAX).expect("a range"),
             part,
             segments: vec![
-                SegmentRef { key: key(fresh), size: 9, min_ts: 1, max_ts: 2, rows: 3, fresh: true },
-                SegmentRef { key: key(merged), size: 1 << 40, min_ts: -1, max_ts: 7, rows: 1, fresh: false },
+                SegmentRef {
+                    key: key(fresh),
+                    size: 9,
+                    min_ts: 1,
+                    max_ts: 2,
+                    rows: 3,
+                    fresh: true,
+                    forgot: Marks::default(),
+                },
+                SegmentRef {
+                    key: key(merged),
+                    size: 1 << 40,
+                    min_ts: -1,
+                    max_ts: 7,
+                    rows: 1,
+                    fresh: false,
+                    forgot: ["delete-1", "retention-2"].into_iter().collect(),
+                },
             ],
         }
     }

@@ -57,7 +57,7 @@ async fn a_put_is_one_request_and_visible_at_once(store: &Store) {
 
     let (segments, counts) = cost(store, async |s| s.segments(&tenant, range(0, DAY)).await.unwrap()).await;
     assert_eq!(counts, Counts { lists: 1, ..Counts::default() });
-    let [SegmentRef { key, size: 5, min_ts: 5, max_ts: 9, rows: 1, fresh: true }] = &segments[..] else {
+    let [SegmentRef { key, size: 5, min_ts: 5, max_ts: 9, rows: 1, fresh: true, .. }] = &segments[..] else {
         panic!("{segments:?}")
     };
     assert!(key.as_str().starts_with("t/one-put/1970-01-01/l0/"), "{key}");

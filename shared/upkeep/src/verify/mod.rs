@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use model::{Day, TenantId};
-use store::{DayObjects, Found, Listed, Manifest, MergedKey, SegmentRef, Store};
+use store::{DayObjects, Found, Listed, Manifest, Marks, MergedKey, SegmentRef, Store};
 
 use crate::budget::Budget;
 use crate::current::{self, fresh};
@@ -327,7 +327,8 @@ fn checks(
             Some(segment) => Check { segment: segment.clone(), has_facts: true, needed: true },
             None => {
                 let (key, size) = (listed.key.clone(), listed.size);
-                let segment = SegmentRef { key, size, min_ts: 0, max_ts: 0, rows: 0, fresh: false };
+                let segment =
+                    SegmentRef { key, size, min_ts: 0, max_ts: 0, rows: 0, fresh: false, forgot: Marks::default() };
                 Check { segment, has_facts: false, needed: false }
             }
         };
