@@ -172,7 +172,11 @@ pub(crate) async fn explain(expr: &Expr, request: &QueryRequest, reader: Reader)
         Expr::Metric(metric) => {
             let steps = crate::steps(request);
             for leaf in eval::leaves(metric) {
-                parts.push(part::of_leaf(&leaf, steps, &scan, &mut met).await?);
+                let mut part = part::of_leaf(&leaf, steps, &scan, &mut met).await?;
+                // What an earlier part reads, a later one may find in the cache when it compares entries.
+                let is_read: bool = parts.iter().any(|before: &PartExplained| before.columns_read.requests() > 0);
+                part.exact &= !is_read || part.doubles.requests() == 0;
+                parts.push(part);
             }
         }
     }
