@@ -37,6 +37,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::post;
 use loki_api::config::Config;
+use loki_api::push::KnownLabels;
 use model::{StoredEntries, TenantId};
 use prometheus_client::registry::Registry;
 use store::Store;
@@ -67,6 +68,7 @@ pub struct Ingest {
     config: Arc<Config>,
     bodies: BodyBudget,
     decode_turns: Arc<Semaphore>,
+    labels: Arc<KnownLabels>,
     rates: Arc<Rates>,
     committer: Committer,
     metrics: Metrics,
@@ -81,6 +83,7 @@ impl Ingest {
             config,
             bodies: BodyBudget::new(commit.queue_bytes_max),
             decode_turns: Arc::new(Semaphore::new(DECODES_MAX)),
+            labels: Arc::default(),
             rates: Arc::default(),
             committer: Committer::new(store, commit),
             metrics: Metrics::default(),

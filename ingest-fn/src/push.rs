@@ -142,7 +142,7 @@ impl Ingest {
             Format::LegacyJson => self.judge_request(tenant, &wire, &body, &push::decode_legacy_json(&body)?),
             Format::Protobuf => {
                 let body = push::unsnap(&body, bytes_max)?;
-                self.judge_request(tenant, &wire, &body, &push::decode_protobuf(&body)?)
+                self.judge_request(tenant, &wire, &body, &push::decode_known_protobuf(&body, &self.labels)?)
             }
             Format::OtlpJson => self.judge_otlp(tenant, &wire, &body, Logs::decode_json(&body)?),
             Format::OtlpProtobuf => self.judge_otlp(tenant, &wire, &body, Logs::decode_protobuf(&body)?),

@@ -5,6 +5,7 @@
 
 pub mod encode;
 mod json;
+mod known;
 mod labels;
 mod legacy;
 mod protobuf;
@@ -16,10 +17,11 @@ use model::Labels;
 
 pub(crate) use json::Text;
 pub use json::decode_json;
+pub use known::KnownLabels;
 pub use labels::{LabelsError, ParsedLabels, parse_labels};
 pub use legacy::decode_legacy_json;
 pub(crate) use protobuf::{Field, fields};
-pub use protobuf::{decode_protobuf, encode_protobuf, unsnap};
+pub use protobuf::{decode_known_protobuf, decode_protobuf, encode_protobuf, unsnap};
 
 /// Streams, entries and metadata pairs that one push may unfold to: a body of tiny entries takes about fifty times its size.
 pub const ITEMS_MAX: usize = 8 << 20;

@@ -11,7 +11,7 @@ use model::Stream;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use super::encode::{encode_entry, encode_stream};
-use super::labels::parse_labels;
+use super::known::KnownLabels;
 use super::{Budget, DecodeError, PushEntry, PushRequest, PushStream, text};
 
 /// Nanoseconds in a second.
@@ -32,19 +32,24 @@ pub fn unsnap(body: &[u8], bytes_max: u64) -> Result<Vec<u8>, DecodeError> {
 
 /// Decodes a push that was undone by `unsnap`.
 pub fn decode_protobuf(body: &[u8]) -> Result<PushRequest<'_>, DecodeError> {
+    decode_known_protobuf(body, &KnownLabels::default())
+}
+
+/// [`decode_protobuf`] for who decodes many pushes of the same clients.
+pub fn decode_known_protobuf<'a>(body: &'a [u8], known: &KnownLabels) -> Result<PushRequest<'a>, DecodeError> {
     let mut request = PushRequest::default();
     let mut budget = Budget::new();
     fields(body, |number, field| {
         if number == 1 {
             budget.take()?;
-            request.streams.push(stream(field.bytes()?, &mut budget)?);
+            request.streams.push(stream(field.bytes()?, known, &mut budget)?);
         }
         Ok(())
     })?;
     Ok(request)
 }
 
-fn stream<'a>(body: &'a [u8], budget: &mut Budget) -> Result<PushStream<'a>, DecodeError> {
+fn stream<'a>(body: &'a [u8], known: &KnownLabels, budget: &mut Budget) -> Result<PushStream<'a>, DecodeError> {
     let mut stream = PushStream {
         entries: Vec::with_capacity(body.len() / ENTRY_BYTES_USUAL),
         metadata: Vec::with_capacity(body.len() / PAIR_BYTES_USUAL),
@@ -63,7 +68,7 @@ fn stream<'a>(body: &'a [u8], budget: &mut Budget) -> Result<PushStream<'a>, Dec
         }
         Ok(())
     })?;
-    let parsed = parse_labels(&label_text)?;
+    let parsed = known.parse(&label_text)?;
     (stream.labels, stream.duplicate_label) = (parsed.labels, parsed.duplicate);
     Ok(stream)
 }
