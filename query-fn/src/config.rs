@@ -2,15 +2,15 @@
 //!
 //! In: `LOGBARN_STORE` (a store's URL), `LOGBARN_CONFIG` (a file's path, or the YAML itself), `LOGBARN_BEARER_TOKENS` (who may
 //! sign in, hashed), `LOGBARN_LEAVES` (who helps with large questions, in place of `logbarn.fan_out.leaves`),
-//! `LOGBARN_RESPONSE_STREAM` (whether the function's URL takes streams), `AWS_*`. Out: the query side, or an error that says which
-//! variable is wrong.
+//! `LOGBARN_RESPONSE_STREAM` (whether the function's URL takes streams), `LOGBARN_MERGE_FUNCTION` (who merges), `AWS_*`. Out: the query
+//! side, or an error that says which variable is wrong.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use store::{Store, StoreUrl};
 
-use crate::Query;
+use crate::{Merges, Query};
 
 /// Where a function may write; a deployment gives it more room than `block_cache_bytes_max`.
 const EPHEMERAL_CACHE: &str = "/tmp/logbarn-blocks";
@@ -21,6 +21,8 @@ pub struct Settings {
     pub query: Query,
     /// Whether requests are answered by streams.
     pub streams: bool,
+    /// Who is asked to merge, if anybody is.
+    pub merges: Option<Merges>,
 }
 
 impl Settings {
@@ -47,6 +49,10 @@ impl Settings {
         let streams = std::env::var("LOGBARN_RESPONSE_STREAM").is_ok_and(|text| text == "true");
         let aws: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();
         let store = Store::open(&url, aws.clone()).context("LOGBARN_STORE")?;
-        Ok(Settings { query: Query::open(store, Arc::new(config), aws)?, streams })
+        let merger =
+            std::env::var("LOGBARN_MERGE_FUNCTION").ok().filter(|name| config.logbarn.merge && !name.is_empty());
+        let merges = merger.map(|name| Merges::new(&config, aws.clone(), name)).transpose()?;
+        let store = merges.as_ref().map_or(store.clone(), |merges| merges.watch(&store));
+        Ok(Settings { query: Query::open(store, Arc::new(config), aws)?, streams, merges })
     }
 }

@@ -19,8 +19,8 @@ use lambda_http::{Adapter, LambdaEvent, Request, RequestExt as _, Service};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::Query;
 use crate::fan::lambda::{ShardAnswer, ShardEvent};
+use crate::{Merges, Query};
 
 /// The stage that has no path of its own.
 const STAGE_WITHOUT_PATH: &str = "$default";
@@ -38,16 +38,31 @@ pub struct Function {
     router: Router,
     query: Query,
     streams: bool,
+    merges: Option<Merges>,
 }
 
 impl Function {
     /// Serves requests, and shards of `query`. With `streams` every request is answered by a stream: only where the function has a URL
     /// in that mode, and nothing else in front.
     pub fn new(query: Query, streams: bool) -> Self {
-        Function { router: crate::router(query.clone()), query, streams }
+        Function { router: crate::router(query.clone()), query, streams, merges: None }
+    }
+
+    /// The same with somebody who is asked to merge what listings show to be due.
+    pub fn with_merges(self, merges: Option<Merges>) -> Self {
+        Function { merges, ..self }
     }
 
     async fn answer(self, event: LambdaEvent<Value>) -> Result<Answer, Failure> {
+        let merges = self.merges.clone();
+        let answer = self.reply(event).await;
+        if let Some(merges) = merges {
+            merges.ask().await;
+        }
+        answer
+    }
+
+    async fn reply(self, event: LambdaEvent<Value>) -> Result<Answer, Failure> {
         let LambdaEvent { mut payload, context } = event;
         if payload.get("logbarn_shard").is_some() {
             return Ok(FunctionResponse::BufferedResponse(self.shard(serde_json::from_value(payload)?).await?));

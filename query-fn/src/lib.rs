@@ -8,6 +8,7 @@ mod error;
 mod fan;
 mod forget;
 mod function;
+mod merges;
 mod metrics;
 mod price;
 mod request;
@@ -39,6 +40,7 @@ pub use function::{Function, Parts};
 pub use invoke::Signer;
 pub use loki_api::params::parse_timestamp;
 pub use loki_api::units::parse_duration;
+pub use merges::Merges;
 pub use prometheus_client::registry::Registry;
 pub use tail::Feed;
 

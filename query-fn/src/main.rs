@@ -9,8 +9,8 @@ use tracing_subscriber::EnvFilter;
 async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let Settings { query, streams } = Settings::from_environment()?;
-    lambda_http::lambda_runtime::run(Function::new(query, streams))
+    let Settings { query, streams, merges } = Settings::from_environment()?;
+    lambda_http::lambda_runtime::run(Function::new(query, streams).with_merges(merges))
         .await
         .map_err(anyhow::Error::from_boxed)
         .context("the Lambda runtime ended")

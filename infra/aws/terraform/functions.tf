@@ -64,11 +64,11 @@ data "aws_iam_policy_document" "function" {
       resources = ["${aws_s3_bucket.logs.arn}/${var.prefix}/t/*/deletes/*"]
     }
   }
-  # Merges of the ingest function, leaves of the query function.
+  # Both ask the ingest function for merges; the query function asks itself for leaves.
   statement {
-    sid       = "AskItself"
+    sid       = "AskFunctions"
     actions   = ["lambda:InvokeFunction"]
-    resources = [local.arn[each.key]]
+    resources = distinct([local.arn["ingest"], local.arn[each.key]])
   }
   statement {
     sid       = "WriteItsLog"
@@ -145,9 +145,10 @@ resource "aws_lambda_function" "function" {
   environment {
     variables = merge(
       {
-        LOGBARN_STORE         = "s3://${aws_s3_bucket.logs.id}/${var.prefix}"
-        LOGBARN_CONFIG        = var.config
-        LOGBARN_BEARER_TOKENS = local.bearer_tokens
+        LOGBARN_STORE          = "s3://${aws_s3_bucket.logs.id}/${var.prefix}"
+        LOGBARN_CONFIG         = var.config
+        LOGBARN_BEARER_TOKENS  = local.bearer_tokens
+        LOGBARN_MERGE_FUNCTION = "${var.name}-ingest"
       },
       # It asks itself for the leaves of large questions, and its URL takes streams.
       each.key == "query" ? { LOGBARN_LEAVES = "lambda:${var.name}-query", LOGBARN_RESPONSE_STREAM = "true" } : {},

@@ -49,3 +49,26 @@ resource "aws_cloudwatch_log_subscription_filter" "log_group" {
   destination_arn = aws_lambda_function.function["ingest"].arn
   depends_on      = [aws_lambda_permission.cloudwatch]
 }
+
+resource "aws_cloudwatch_event_rule" "look_after" {
+  count               = var.look_after_schedule == "" ? 0 : 1
+  name                = "${var.name}-look-after"
+  description         = "Merges what is owed of the newest days, and collects garbage"
+  schedule_expression = var.look_after_schedule
+  tags                = var.tags
+}
+
+resource "aws_cloudwatch_event_target" "look_after" {
+  count = var.look_after_schedule == "" ? 0 : 1
+  rule  = aws_cloudwatch_event_rule.look_after[0].name
+  arn   = aws_lambda_function.function["ingest"].arn
+}
+
+resource "aws_lambda_permission" "look_after" {
+  count          = var.look_after_schedule == "" ? 0 : 1
+  function_name  = aws_lambda_function.function["ingest"].function_name
+  action         = "lambda:InvokeFunction"
+  principal      = "events.amazonaws.com"
+  source_account = data.aws_caller_identity.current.account_id
+  source_arn     = aws_cloudwatch_event_rule.look_after[0].arn
+}

@@ -95,6 +95,12 @@ variable "log_groups" {
   default     = {}
 }
 
+variable "look_after_schedule" {
+  description = "When to merge what is owed of the newest days, such as cron(20 2 * * ? *); empty is never."
+  type        = string
+  default     = ""
+}
+
 variable "alarm_topic_arn" {
   description = "An SNS topic that is told of alarms; empty tells nobody."
   type        = string
