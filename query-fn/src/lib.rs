@@ -28,6 +28,7 @@ use axum::routing::{MethodFilter, MethodRouter, get, on};
 use engine::{Engine, EngineSettings};
 use loki_api::config::Config;
 use store::Store;
+use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 
@@ -166,7 +167,12 @@ pub fn api_router(query: Query) -> Router {
         .route("/api/prom/series", asked(routes::labels::series))
         .merge(deletes(&config))
         .layer(middleware::from_fn_with_state(query.clone(), deadline))
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_BYTES_MIN).and(is_success)))
+        // The fastest level: answers are read once, and the next one waits for this processor.
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(SizeAbove::new(COMPRESS_BYTES_MIN).and(is_success)),
+        )
         .with_state(query.clone());
     door::guarded(router, &config).merge(fan::serve::router(query, &config))
 }

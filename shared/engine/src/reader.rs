@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use model::{QueryStats, TimeRange};
-use segment::Opened;
+use segment::{ColumnKind, ColumnMeta, Opened};
 use store::{Counts, SegmentRef, Store};
 
 use crate::block_cache::{BlockCache, Place};
 use crate::footers::{Footers, OpenSegment};
 use crate::forget::{Forgets, Question};
+use crate::rows::Lines;
 use crate::tenants::Tenants;
 use crate::{EngineSettings, Error};
 
@@ -59,6 +60,19 @@ impl Reader {
     /// Where opened segments are kept, with what is decoded of them.
     pub(crate) fn footers(&self) -> &Arc<Footers> {
         &self.footers
+    }
+
+    /// Where blocks that were read are kept.
+    pub(crate) fn blocks(&self) -> &Arc<BlockCache> {
+        &self.blocks
+    }
+
+    /// The lines of a block among its columns, if they are kept decoded: then their range need not be read.
+    pub(crate) fn decoded_lines(&self, opened: &OpenSegment, columns: &mut Vec<&ColumnMeta>) -> Option<Arc<Lines>> {
+        let at = columns.iter().position(|column| column.kind == ColumnKind::Lines)?;
+        let lines = self.blocks.lines(&opened.place(&columns.get(at)?.range))?;
+        columns.remove(at);
+        Some(lines)
     }
 
     /// Changes the figures of this query.

@@ -12,6 +12,7 @@ use model::EntryRef;
 use segment::{BlockMeta, ColumnKind, ColumnMeta, Dictionary};
 
 use crate::Error;
+use crate::block_cache::BlockCache;
 use crate::footers::OpenSegment;
 use crate::plan::PlannedRun;
 use crate::reader::corrupt;
@@ -74,7 +75,8 @@ pub(crate) struct Rows {
     columns: Vec<(ColumnMeta, Bytes)>,
     timestamps: OnceCell<Vec<i64>>,
     lengths: OnceCell<Vec<u32>>,
-    lines: OnceCell<Lines>,
+    lines: OnceCell<Arc<Lines>>,
+    blocks: Arc<BlockCache>,
     /// Sorted by name.
     metadata: Vec<MetadataColumn>,
 }
@@ -114,6 +116,17 @@ impl Drop for Lines {
 }
 
 impl Lines {
+    /// The memory that they take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.text.capacity() + self.offsets.capacity() * size_of::<usize>()
+    }
+
+    /// Gives back the memory that they do not need.
+    pub(crate) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.offsets.shrink_to_fit();
+    }
+
     fn set_lengths(&mut self, lengths: &[u32]) {
         let mut end = 0usize;
         self.offsets.clear();
@@ -143,8 +156,14 @@ impl Lines {
 }
 
 impl Rows {
-    /// Over the stored columns of a block with `len` rows.
-    pub(crate) fn new(opened: Arc<OpenSegment>, len: u32, columns: Vec<(ColumnMeta, Bytes)>) -> Self {
+    /// Over the stored columns of a block with `len` rows, and its lines if they are decoded already.
+    pub(crate) fn new(
+        opened: Arc<OpenSegment>,
+        len: u32,
+        columns: Vec<(ColumnMeta, Bytes)>,
+        lines: Option<Arc<Lines>>,
+        blocks: Arc<BlockCache>,
+    ) -> Self {
         let named = columns.iter().enumerate().filter_map(|(place, (column, _))| match &column.kind {
             ColumnKind::Metadata(name) => {
                 Some(MetadataColumn { name: name.clone(), place, dictionary: OnceCell::new() })
@@ -153,8 +172,9 @@ impl Rows {
         });
         let mut metadata: Vec<MetadataColumn> = named.collect();
         metadata.sort_by(|a, b| a.name.cmp(&b.name));
-        let (timestamps, lengths, lines) = Default::default();
-        Rows { opened, len: len as usize, columns, timestamps, lengths, lines, metadata }
+        let (timestamps, lengths) = Default::default();
+        let lines = lines.map(OnceCell::from).unwrap_or_default();
+        Rows { opened, len: len as usize, columns, timestamps, lengths, lines, blocks, metadata }
     }
 
     /// The times, in nanoseconds since 1970.
@@ -170,18 +190,19 @@ impl Rows {
 
     /// The lines; empty ones if they were not read.
     pub(crate) fn lines(&self) -> Result<&Lines, Error> {
-        once(&self.lines, || {
+        let lines = once(&self.lines, || {
             let Some((column, stored)) = self.columns.iter().find(|(column, _)| column.kind == ColumnKind::Lines)
             else {
-                return Ok(Lines::default());
+                return Ok(Arc::default());
             };
             let (text, offsets) = SPARE.take();
             let mut lines = Lines { text, offsets };
             let decoded = segment::decode_lines_into(column, stored, self.timestamps()?, &mut lines.text);
             decoded.map_err(|why| corrupt(&self.opened.segment, &why))?;
             lines.set_lengths(self.lengths()?);
-            Ok(lines)
-        })
+            Ok(self.blocks.keep_lines(self.opened.place(&column.range), lines))
+        })?;
+        Ok(lines)
     }
 
     /// The value of a column, or an empty one if it was not read.

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::budget::Budget;
 use crate::footers::OpenSegment;
 use crate::reader::{Reader, corrupt};
-use crate::rows::{Columns, Rows};
+use crate::rows::{Columns, Lines, Rows};
 
 /// What all scans of one query share.
 #[derive(Clone)]
@@ -73,10 +73,11 @@ impl Scan {
         columns: &Columns,
         work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (rows, stored, permit) = self.fetch(&opened, index, columns).await?;
+        let Fetched { rows, stored, lines, permit } = self.fetch(&opened, index, columns).await?;
+        let blocks = self.reader.blocks().clone();
         let work = move || {
             let _held = permit;
-            work(&Rows::new(opened, rows, stored))
+            work(&Rows::new(opened, rows, stored, lines, blocks))
         };
         self.compute(work).await
     }
@@ -96,20 +97,25 @@ impl Scan {
         task.await.map_err(|failure| Error::Internal(format!("a scan ended early: {failure}")))?
     }
 
-    async fn fetch(
-        &self,
-        opened: &OpenSegment,
-        index: usize,
-        columns: &Columns,
-    ) -> Result<(u32, Vec<(ColumnMeta, Bytes)>, OwnedSemaphorePermit), Error> {
+    async fn fetch(&self, opened: &OpenSegment, index: usize, columns: &Columns) -> Result<Fetched, Error> {
         let block = opened.footer.blocks().get(index).ok_or_else(|| corrupt(&opened.segment, &"a block is missing"))?;
-        let wanted = columns.of(block);
+        let mut wanted = columns.of(block);
         let row_bytes = (size_of::<i64>() + size_of::<u32>() + size_of::<usize>()) * block.rows as usize;
         let column_bytes: u64 = wanted.iter().map(|column| column.stored_len() + column.raw_len).sum();
         let bytes = usize::try_from(column_bytes).unwrap_or(usize::MAX).saturating_add(row_bytes);
         let permit = self.budget.block(bytes).await?;
+        let lines = self.reader.decoded_lines(opened, &mut wanted);
+        self.reader.count(|stats| stats.cache_hits += u64::from(lines.is_some()));
         let ranges: Vec<_> = wanted.iter().map(|column| column.range.clone()).collect();
         let stored = self.reader.read(opened, &ranges).await?;
-        Ok((block.rows, wanted.into_iter().cloned().zip(stored).collect(), permit))
+        Ok(Fetched { rows: block.rows, stored: wanted.into_iter().cloned().zip(stored).collect(), lines, permit })
     }
+}
+
+/// The columns of a block on their way to its rows.
+struct Fetched {
+    rows: u32,
+    stored: Vec<(ColumnMeta, Bytes)>,
+    lines: Option<Arc<Lines>>,
+    permit: OwnedSemaphorePermit,
 }

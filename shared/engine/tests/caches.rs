@@ -96,6 +96,10 @@ async fn a_second_question_reads_nothing_but_the_listing() {
         assert!(answer.stats.cache_hits > 0);
     }
     assert_same(&first, &second);
+    // Lines that were decoded twice are kept decoded.
+    let (third, bytes) = ask_all(&warm).await;
+    assert_eq!(bytes, [0; 4]);
+    assert_same(&first, &third);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use model::{EntryRef, Labels};
 
 use crate::Error;
@@ -220,7 +221,7 @@ fn pipeline_error(labels: &LineLabels<'_>) -> Error {
 /// The series that a stream's entries were found to belong to.
 #[derive(Debug, Default)]
 struct SeriesCache {
-    known: HashMap<Box<[u8]>, Labels>,
+    known: HashMap<Box<[u8]>, Labels, RandomState>,
     /// The labels of the entry at hand, one behind the other, each text behind its length.
     key: Vec<u8>,
     /// The entry before it nearly always belongs to the same series.
@@ -248,14 +249,17 @@ impl SeriesCache {
             return &self.everything;
         }
         if self.key != self.last_key {
-            self.last = self.known.get(self.key.as_slice()).cloned().unwrap_or_else(|| {
-                let pairs = labels.iter().filter(|(_, name, _)| keeps(name)).map(|(_, name, value)| (name, value));
-                Labels::from_pairs(pairs)
-            });
-            if self.known.len() >= SERIES_KEPT_MAX {
-                self.known.clear();
+            match self.known.get(self.key.as_slice()) {
+                Some(known) => self.last = known.clone(),
+                None => {
+                    let pairs = labels.iter().filter(|(_, name, _)| keeps(name)).map(|(_, name, value)| (name, value));
+                    self.last = Labels::from_pairs(pairs);
+                    if self.known.len() >= SERIES_KEPT_MAX {
+                        self.known.clear();
+                    }
+                    self.known.insert(self.key.as_slice().into(), self.last.clone());
+                }
             }
-            self.known.insert(self.key.as_slice().into(), self.last.clone());
             self.last_key.clone_from(&self.key);
         }
         &self.last

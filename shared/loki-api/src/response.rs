@@ -177,7 +177,7 @@ fn stream(out: &mut String, labels: &Labels, rows: &[&LogEntry], third: impl Fn(
     out.push_str(r#","values":"#);
     list(out, rows, |out, entry| {
         let _ = write!(out, r#"["{}","#, entry.timestamp_ns);
-        json_into(out, &entry.line);
+        text_into(out, &entry.line);
         third(out, entry);
         out.push(']');
     });
@@ -195,9 +195,9 @@ pub(crate) fn object(out: &mut String, labels: &Labels) {
         if i > 0 {
             out.push(',');
         }
-        json_into(out, name);
+        text_into(out, name);
         out.push(':');
-        json_into(out, value);
+        text_into(out, value);
     }
     out.push('}');
 }
@@ -212,16 +212,30 @@ fn point(out: &mut String, point: Point) {
         _ if millis % 10 == 0 => write!(out, "[{sign}{seconds}.{:02}", millis / 10),
         _ => write!(out, "[{sign}{seconds}.{millis:03}"),
     };
-    let _ = write!(out, r#","{}"]"#, number(point.value));
+    out.push_str(",\"");
+    number_into(out, point.value);
+    out.push_str("\"]");
 }
 
 /// A sample's value as Loki prints it: the shortest digits that read back, never an exponent.
 pub fn number(value: f64) -> String {
-    match value {
-        f64::INFINITY => "+Inf".to_owned(),
-        f64::NEG_INFINITY => "-Inf".to_owned(),
-        _ => value.to_string(),
-    }
+    let mut out = String::new();
+    number_into(&mut out, value);
+    out
+}
+
+fn number_into(out: &mut String, value: f64) {
+    /// Below it each whole number is a float of its own. Most values are counts, and counts print faster as such.
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    let whole = value as i64;
+    let _ = match value {
+        f64::INFINITY => write!(out, "+Inf"),
+        f64::NEG_INFINITY => write!(out, "-Inf"),
+        _ if value.abs() < WHOLE_MAX && whole as f64 == value && (whole != 0 || value.is_sign_positive()) => {
+            write!(out, "{whole}")
+        }
+        _ => write!(out, "{value}"),
+    };
 }
 
 pub(crate) fn list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut String, T)) {
@@ -237,6 +251,16 @@ pub(crate) fn list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut 
 
 pub(crate) fn json_into<T: Serialize + ?Sized>(out: &mut String, value: &T) {
     out.push_str(&serde_json::to_string(value).expect("strings and flat structs are always JSON"));
+}
+
+/// A text as a JSON string.
+pub(crate) fn text_into(out: &mut String, text: &str) {
+    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        return json_into(out, text);
+    }
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
 }
 
 /// Loki's `stats` object, every key of it; what has no meaning here is zero.
@@ -364,6 +388,14 @@ mod tests {
         check(f64::NAN, "NaN");
         check(f64::INFINITY, "+Inf");
         check(-0.0, "-0");
+        check(0.0, "0");
+        check(-17.0, "-17");
+        check(9_007_199_254_740_991.0, "9007199254740991");
+        check(-9_007_199_254_740_994.0, "-9007199254740994");
+        check(f64::NEG_INFINITY, "-Inf");
+        for value in [0.5, 1.0, 3.0e15, 289.0, 1e300, 5e-324, 0.1 + 0.2, -2.5e-7, 4.0e18] {
+            check(value, &value.to_string());
+        }
         let times = [
             (1_700_000_000_000, "1700000000"),
             (1_700_000_000_120, "1700000000.12"),
@@ -375,6 +407,15 @@ mod tests {
             let sample = Sample { labels: Labels::default(), point: Point { timestamp_ms, value: 1.0 } };
             let answer = head(&Value::Vector(vec![sample]), Encoding::Merged);
             assert!(answer.ends_with(&format!(r#""value":[{want},"1"]}}]"#)), "{answer}");
+        }
+    }
+
+    #[test]
+    fn texts_are_json() {
+        for text in ["", "plain é \u{7f}\u{2028}", "\"", "a\\b", "tab\t", "\u{0}", "line\nbreak"] {
+            let mut out = String::new();
+            text_into(&mut out, text);
+            assert_eq!(out, serde_json::to_string(text).expect("JSON"));
         }
     }
 

@@ -1,12 +1,14 @@
 //! Ranges of segments that were read from the store, kept: in memory, and on disk if there is a folder for them.
 //!
 //! In: an object's name and a range. Out: its bytes, or nothing. Segments are immutable, so nothing here is ever stale. Both
-//! places are bounded. Never an error: what cannot be kept or read back is read from the store again.
+//! places are bounded. Never an error: what cannot be kept or read back is read from the store again. Lines that are decoded a
+//! second time are kept decoded, in the place of their range: most of what a repeated search costs is to decompress them.
 
 mod disk;
 
+use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -14,12 +16,16 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::EngineSettings;
+use crate::rows::Lines;
 use disk::Disk;
 
 /// Ranges are expected to be about so large; it decides nothing but how much room the table starts with.
 const RANGE_BYTES_EXPECTED: usize = 16 << 10;
 /// What a kept range takes besides its bytes.
 const OVERHEAD_BYTES: u64 = 160;
+
+/// Most ranges of which it is known that their lines were decoded once; beyond that all are forgotten.
+const DECODED_KNOWN_MAX: usize = 4096;
 
 /// A range of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,19 +34,32 @@ pub(crate) struct Place {
     pub(crate) range: Range<u64>,
 }
 
+/// What is kept of a range.
+#[derive(Clone)]
+enum Kept {
+    Stored(Bytes),
+    Lines(Arc<Lines>),
+}
+
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Place, Bytes> for ByBytes {
-    fn weight(&self, _: &Place, bytes: &Bytes) -> u64 {
-        bytes.len() as u64 + OVERHEAD_BYTES
+impl Weighter<Place, Kept> for ByBytes {
+    fn weight(&self, _: &Place, kept: &Kept) -> u64 {
+        let bytes = match kept {
+            Kept::Stored(bytes) => bytes.len(),
+            Kept::Lines(lines) => lines.memory_bytes(),
+        };
+        bytes as u64 + OVERHEAD_BYTES
     }
 }
 
 /// The cache.
 pub(crate) struct BlockCache {
-    memory: Option<Cache<Place, Bytes, ByBytes, RandomState>>,
+    memory: Option<Cache<Place, Kept, ByBytes, RandomState>>,
     disk: Option<Arc<Disk>>,
+    /// Ranges whose lines were decoded once.
+    decoded: Mutex<HashSet<Place, RandomState>>,
 }
 
 impl BlockCache {
@@ -58,12 +77,42 @@ impl BlockCache {
             .block_cache_directory
             .as_ref()
             .map(|directory| Arc::new(Disk::new(directory.clone(), settings.block_cache_disk_bytes_max)));
-        BlockCache { memory, disk }
+        BlockCache { memory, disk, decoded: Mutex::default() }
     }
 
     /// Bytes that are kept in memory.
     pub(crate) fn in_memory(&self, place: &Place) -> Option<Bytes> {
-        self.memory.as_ref()?.get(place)
+        match self.memory.as_ref()?.get(place)? {
+            Kept::Stored(bytes) => Some(bytes),
+            Kept::Lines(_) => None,
+        }
+    }
+
+    /// The lines of a range, if they are kept decoded.
+    pub(crate) fn lines(&self, place: &Place) -> Option<Arc<Lines>> {
+        match self.memory.as_ref()?.get(place)? {
+            Kept::Lines(lines) => Some(lines),
+            Kept::Stored(_) => None,
+        }
+    }
+
+    /// Lines that were decoded: kept if they were before, so that a search over more than there is room for does not pay for
+    /// keeping what goes before it is asked again.
+    pub(crate) fn keep_lines(&self, place: Place, mut lines: Lines) -> Arc<Lines> {
+        let Some(memory) = &self.memory else { return Arc::new(lines) };
+        let mut decoded = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if !decoded.remove(&place) {
+            if decoded.len() >= DECODED_KNOWN_MAX {
+                decoded.clear();
+            }
+            decoded.insert(place);
+            return Arc::new(lines);
+        }
+        drop(decoded);
+        lines.shrink();
+        let lines = Arc::new(lines);
+        memory.insert(place, Kept::Lines(lines.clone()));
+        lines
     }
 
     /// Whether a range is kept anywhere. Reads nothing.
@@ -101,7 +150,8 @@ impl BlockCache {
 
     fn keep_in_memory(&self, place: Place, bytes: Bytes) {
         // A slice would keep alive all of the answer that it was cut from.
-        self.memory.iter().for_each(|memory| memory.insert(place.clone(), Bytes::copy_from_slice(&bytes)));
+        let kept = Kept::Stored(Bytes::copy_from_slice(&bytes));
+        self.memory.iter().for_each(|memory| memory.insert(place.clone(), kept.clone()));
     }
 
     /// The bytes in memory.

@@ -209,7 +209,9 @@ impl<'q> Explaining<'q> {
         let Some(meta) = opened.footer.blocks().get(block.index) else { return };
         let columns = forget::columns(&block.runs, self.columns.clone());
         let columns = columns.of(meta);
-        let ranges: Vec<_> = columns.iter().map(|column| column.range.clone()).collect();
+        let mut unread = columns.clone();
+        self.scan.reader().decoded_lines(opened, &mut unread);
+        let ranges: Vec<_> = unread.iter().map(|column| column.range.clone()).collect();
         let spans = self.scan.reader().spans(opened, &ranges);
         let is_new = self.met.insert((opened.segment.key.to_string(), block.index));
         self.part.exact &= is_new || spans.is_empty();

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use model::{Labels, Point, Series};
 
 use super::cells::{Cell, Cells, Count, First, Greatest, Last, Least, Moments, Sum};
@@ -55,7 +56,7 @@ pub struct RangeFold {
     absent: Option<Labels>,
     steps: Steps,
     windows: Windows,
-    slots: HashMap<Labels, usize>,
+    slots: HashMap<Labels, usize, RandomState>,
     recent: Recent,
     pub(super) state: State,
     bytes: usize,
@@ -76,7 +77,7 @@ impl RangeFold {
             absent: (aggregation.op == RangeOp::AbsentOverTime).then(|| leaf::absent_labels(aggregation)),
             steps,
             windows: Windows::new(steps, aggregation.range_ns, aggregation.offset_ns),
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             recent: Recent::default(),
             state: state_for(aggregation),
             bytes: 0,
