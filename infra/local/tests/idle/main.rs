@@ -40,6 +40,7 @@ async fn an_idle_hour_on_a_bucket() {
     idle_hour("S3", "s3://idle/logs", moto.environment().into_iter().collect(), true).await;
 }
 
+#[expect(clippy::print_stdout, reason = "the figure that the test is about")]
 async fn idle_hour(name: &str, url: &str, environment: HashMap<String, String>, is_bucket: bool) {
     let store = Store::open(&url.parse().expect("a store's URL"), environment).expect("a store");
     store.probe().await.expect("a store that answers");
