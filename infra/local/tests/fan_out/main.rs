@@ -147,6 +147,7 @@ async fn eight_leaves_answer_as_one_server_does() {
 }
 
 /// Prints what some questions cost, and checks that each went to leaves.
+#[expect(clippy::print_stdout, reason = "what the test measures on its way")]
 async fn costs(root: &Server) {
     let mut before = counters(root).await;
     let kinds = ["count_over_time", "|~", "quantile_over_time", "unwrap", "topk"];
