@@ -101,6 +101,7 @@ enum Form {
 
 impl Filter {
     /// A filter of the given keys, sized for the wanted rate of wrong "perhaps".
+    #[expect(clippy::cast_possible_truncation, reason = "both are positive and small: some bytes a key, some hashes")]
     pub(crate) fn build(keys: &KeySet, error_rate: f64) -> Self {
         let key_count = keys.len().max(1) as f64;
         // The shortest filter of a rate is the one of which half of the bits are set.

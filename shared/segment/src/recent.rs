@@ -18,6 +18,7 @@ impl Recent {
     }
 
     /// Whether the token of `length` bytes with which the text begins is not known; it is from now on, if it is short.
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a number, each by itself")]
     pub(crate) fn is_new(&mut self, text: &[u8], length: usize) -> bool {
         let Some(bytes) = text.first_chunk::<TOKEN_BYTES_MAX>().filter(|_| length <= TOKEN_BYTES_MAX) else {
             return true;

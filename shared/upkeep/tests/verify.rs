@@ -95,7 +95,8 @@ async fn a_sound_store_is_said_to_be_sound() {
 async fn each_damage_has_its_finding() {
     use FindingKind::{Bad, Missing, Orphan, Unknown};
     type Damage = fn(&Path);
-    let cases: &[(&str, Damage, &[(FindingKind, bool)])] = &[
+    type Case = (&'static str, Damage, &'static [(FindingKind, bool)]);
+    let cases: &[Case] = &[
         ("a bit of a fresh segment", |f| flip(&files(f, "/l0/").pop().unwrap(), 30), &[(Bad, true)]),
         ("a bit of a merged one", |f| flip(&files(f, "/seg/")[0], 1000), &[(Bad, true)]),
         ("a bit of garbage", |f| flip(&files(f, "/l0/")[0], 30), &[(Bad, false)]),
