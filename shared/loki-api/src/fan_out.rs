@@ -162,7 +162,7 @@ mod tests {
         check("lambda:logs-query", Ok(&["lambda:logs-query"]));
         check("[http://a:3100/, https://b]", Ok(&["http://a:3100", "https://b"]));
         check("\"\"", Ok(&[]));
-        check("lambda:", Err("needs the name"));
+        check("\"lambda:\"", Err("needs the name"));
         check("a:3100", Err("is no leaf"));
         check("http://", Err("is no leaf"));
         check("5", Err("expected an address"));
