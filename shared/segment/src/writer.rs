@@ -54,7 +54,7 @@ impl Options {
     /// For merged segments: small, and a stream of any size has blocks of its own.
     pub fn merged() -> Self {
         Options {
-            level: 9,
+            level: 6,
             block_bytes_min: 1 << 17,
             block_filter_error_rate: 0.03,
             gram_bits: 12,

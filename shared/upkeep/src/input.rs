@@ -29,12 +29,53 @@ struct Block {
     lines: String,
     /// Where each line starts; one more than there are rows.
     offsets: Vec<usize>,
-    /// By name.
-    metadata: Vec<(String, Dictionary)>,
+    /// Names with their values, by name.
+    columns: Vec<(String, Vec<String>)>,
+    pairs: Pairs,
     runs: Vec<Run>,
     run: usize,
     row: usize,
     memory_bytes: u64,
+}
+
+/// Metadata row by row: most rows have few of a block's names, so that this takes a fraction of a code a row and name.
+struct Pairs {
+    /// A name's number and a value's, both from 0.
+    pairs: Vec<(u32, u32)>,
+    /// Where each row's pairs start; one more than there are rows.
+    starts: Vec<usize>,
+}
+
+impl Pairs {
+    fn new(columns: &[(String, Dictionary)], rows: usize) -> Self {
+        let mut starts = vec![0usize; rows + 1];
+        for (_, column) in columns {
+            for (count, code) in starts.iter_mut().skip(1).zip(&column.codes) {
+                *count += usize::from(*code != 0);
+            }
+        }
+        let mut all = 0;
+        for start in &mut starts {
+            all += *start;
+            *start = all;
+        }
+        let (mut pairs, mut next) = (vec![(0, 0); all], starts.clone());
+        for (name, (_, column)) in (0..).zip(columns) {
+            for (next, code) in next.iter_mut().zip(&column.codes) {
+                let Some(value) = code.checked_sub(1) else { continue };
+                if let Some(pair) = pairs.get_mut(*next) {
+                    *pair = (name, value);
+                }
+                *next += 1;
+            }
+        }
+        Pairs { pairs, starts }
+    }
+
+    fn of_row(&self, row: usize) -> &[(u32, u32)] {
+        let range = self.starts.get(row).zip(self.starts.get(row + 1));
+        range.and_then(|(from, to)| self.pairs.get(*from..*to)).unwrap_or_default()
+    }
 }
 
 impl Input {
@@ -115,10 +156,16 @@ impl Input {
         if timestamps.len() != rows || lengths.len() != rows || offsets.last() != Some(&lines.len()) {
             return Err(refused("a block whose columns do not fit each other"));
         }
-        let memory_bytes = meta.columns.iter().map(|column| column.raw_len).sum::<u64>() + 16 * rows as u64;
+        let pairs = Pairs::new(&metadata, rows);
+        let raw_bytes: u64 = meta.columns.iter().map(|column| column.raw_len).sum();
+        let memory_bytes = raw_bytes + (24 * rows + size_of::<(u32, u32)>() * pairs.pairs.len()) as u64;
         let runs = meta.runs.clone();
-        self.block = Some(Block { timestamps, lines, offsets, metadata, runs, run: 0, row: 0, memory_bytes });
+        let columns = metadata.into_iter().map(|(name, column)| (name, column.values)).collect();
+        self.block = Some(Block { timestamps, lines, offsets, columns, pairs, runs, run: 0, row: 0, memory_bytes });
         self.next_block += 1;
+        if self.next_block == self.footer.blocks().len() {
+            self.held = Bytes::new();
+        }
         Ok(())
     }
 
@@ -144,7 +191,10 @@ impl Input {
         let found = block.timestamps.get(row).copied().zip(line);
         let (timestamp_ns, line) = found.ok_or_else(|| bad(&self.segment, "a line that is no text"))?;
         metadata.clear();
-        metadata.extend(block.metadata.iter().filter_map(|(name, values)| Some((name.as_str(), values.get(row)?))));
+        metadata.extend(block.pairs.of_row(row).iter().filter_map(|(name, value)| {
+            let (name, values) = block.columns.get(*name as usize)?;
+            Some((name.as_str(), values.get(*value as usize)?.as_str()))
+        }));
         Ok(EntryRef { timestamp_ns, line, metadata })
     }
 

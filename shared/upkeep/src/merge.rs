@@ -16,6 +16,9 @@ use store::Store;
 use crate::input::Input;
 use crate::{Error, Keep};
 
+/// For how many pairs of a row room is made beforehand.
+const PAIRS_USUAL: usize = 16;
+
 /// A finished output.
 pub(crate) struct Output {
     pub(crate) bytes: Vec<u8>,
@@ -112,7 +115,8 @@ impl Merge {
             self.write(index)?;
             let Some(input) = self.inputs.get_mut(index) else { continue };
             if input.advance() {
-                self.offer(index);
+                // The next row is of the same stream.
+                self.heads.extend(input.time().map(|time| Reverse((time, index))));
             } else if input.is_dry() {
                 // Its next block may go on with this stream.
                 self.dry = Some(index);
@@ -143,7 +147,7 @@ impl Merge {
 
     fn write(&mut self, index: usize) -> Result<(), Error> {
         let (Some(input), Some(stream)) = (self.inputs.get(index), &self.stream) else { return Ok(()) };
-        let mut metadata = Vec::new();
+        let mut metadata = Vec::with_capacity(PAIRS_USUAL);
         let entry = input.row(&mut metadata)?;
         self.counts.rows_in += 1;
         if !self.keep.keeps(stream, &entry) {
