@@ -5,13 +5,41 @@
 use std::sync::Arc;
 
 pub use ::upkeep::Upkeep;
-use ::upkeep::{Grace, KeepAll, MergeSettings, Permission};
-use loki_api::config::Config;
+use ::upkeep::{Deletes, ForgetSettings, Grace, MergeSettings, Permission, Policy, StreamPeriod};
+use loki_api::config::{Config, DeletionMode};
 use store::Store;
 
 /// Merges the store in the background as the configuration wants it. Starts nothing.
-pub fn upkeep(store: Store, config: &Config) -> Upkeep {
-    Upkeep::new(store, merge_settings(config), Grace::default(), permission(config), Arc::new(KeepAll))
+pub fn upkeep(store: Store, config: &Arc<Config>) -> Upkeep {
+    Upkeep::new(store, merge_settings(config), Grace::default(), permission(config), policy(config))
+}
+
+/// What is to be forgotten of whom, by the limits as they are when it is asked.
+pub(crate) fn policy(config: &Arc<Config>) -> Policy {
+    if !config.compactor.retention_enabled {
+        return Policy::default();
+    }
+    let config = Arc::clone(config);
+    let settings = move |tenant: &_| {
+        let limits = config.limits(tenant);
+        let streams = limits.retention_stream.iter().map(|rule| StreamPeriod {
+            selector: rule.selector.clone(),
+            priority: rule.priority,
+            period: rule.period,
+        });
+        ForgetSettings {
+            retention_period: limits.retention_period,
+            retention_streams: streams.collect(),
+            deletes: match limits.deletion_mode {
+                DeletionMode::Disabled => Deletes::Ignored,
+                DeletionMode::FilterOnly => Deletes::Hide,
+                DeletionMode::FilterAndDelete => {
+                    Deletes::Delete { after: config.compactor.delete_request_cancel_period }
+                }
+            },
+        }
+    };
+    Policy::new(settings, crate::config::now_ns)
 }
 
 /// Whether merging is allowed.

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engine::Policy;
 use model::{Day, TenantId};
 use store::{Store, Watch};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::counts::{Counts, TenantDay};
-use crate::{Error, Grace, Keep, MergeSettings, Permission, collect_day, merge_day};
+use crate::{Error, Grace, MergeSettings, Permission, collect_day, keep_of, merge_day};
 
 /// Days that may wait for their merge.
 const DAYS_DUE_MAX: usize = 1_000;
@@ -31,7 +32,7 @@ struct Inner {
     settings: MergeSettings,
     grace: Grace,
     permission: Permission,
-    keep: Arc<dyn Keep>,
+    policy: Policy,
     state: Mutex<State>,
     /// Whether a task is at work.
     busy: watch::Sender<bool>,
@@ -52,16 +53,10 @@ struct State {
 
 impl Upkeep {
     /// Starts nothing. `store` is one that is not watched by this.
-    pub fn new(
-        store: Store,
-        settings: MergeSettings,
-        grace: Grace,
-        permission: Permission,
-        keep: Arc<dyn Keep>,
-    ) -> Self {
+    pub fn new(store: Store, settings: MergeSettings, grace: Grace, permission: Permission, policy: Policy) -> Self {
         let busy = watch::Sender::new(false);
         let state = Mutex::default();
-        Upkeep(Arc::new(Inner { store, settings, grace, permission, keep, state, busy }))
+        Upkeep(Arc::new(Inner { store, settings, grace, permission, policy, state, busy }))
     }
 
     /// The store with this as its listener: what is written and listed through it is merged when due.
@@ -109,6 +104,12 @@ impl Watch for Upkeep {
             self.due((tenant.clone(), day));
         }
     }
+
+    fn owes(&self, tenant: &TenantId, day: Option<Day>) {
+        if let Some(day) = day {
+            self.due((tenant.clone(), day));
+        }
+    }
 }
 
 impl Inner {
@@ -149,7 +150,8 @@ impl Inner {
 
     /// Merges a day, and collects its garbage and that of days whose time has come.
     async fn tend(&self, tenant: &TenantId, day: Day) -> Result<(), Error> {
-        let merged = merge_day(&self.store, tenant, day, &self.settings, self.keep.clone()).await?;
+        let keep = keep_of(&self.store, tenant, &self.policy).await?;
+        let merged = merge_day(&self.store, tenant, day, &self.settings, keep).await?;
         if merged.merges > 0 {
             tracing::info!(%tenant, %day, ?merged, "merged");
         }

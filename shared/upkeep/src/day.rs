@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use model::{Day, TenantId};
-use store::{Committed, DayObjects, Manifest, MergedSegment, Store};
+use store::{Committed, DayObjects, Manifest, MergedKey, MergedSegment, Store};
 
 use crate::input::Input;
 use crate::merge::Merge;
-use crate::plan::{self, Chosen, Origin};
+use crate::plan::{self, Chosen, Origin, Work};
 use crate::{Error, Keep, MergeSettings};
 
 /// Inputs that are opened at the same time.
@@ -62,9 +62,9 @@ pub async fn merge_day(
     while done.merges < settings.merges_max as u64 && lost < RACES_LOST_MAX {
         let objects = store.day_objects(tenant, day).await?;
         let manifest = newest(store, tenant, day, &objects).await?;
-        let Some(inputs) = plan::choose(tenant, day, &objects, &manifest, settings) else { break };
+        let Some(work) = plan::next(tenant, day, &objects, &manifest, settings, &*keep) else { break };
         let job = Job { store, tenant, day, settings, manifest: &manifest, objects: &objects };
-        match job.run(inputs, keep.clone()).await {
+        match job.run(work, keep.clone()).await {
             Ok(Some(merged)) => {
                 lost = 0;
                 done.add(merged);
@@ -105,11 +105,18 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Merges and commits; nothing if somebody else has committed this version.
-    async fn run(&self, chosen: Vec<Chosen>, keep: Arc<dyn Keep>) -> Result<Option<Merged>, Error> {
-        let (chosen, inputs) = self.open(chosen).await?;
+    async fn run(&self, work: Work, keep: Arc<dyn Keep>) -> Result<Option<Merged>, Error> {
+        let (chosen, inputs, spared) = match work {
+            Work::Drop(past) => (past, Vec::new(), BTreeSet::new()),
+            Work::Merge(chosen) => {
+                let (chosen, inputs) = self.open(chosen).await?;
+                (chosen, inputs, BTreeSet::new())
+            }
+            Work::Forget(chosen) => self.open_owing(chosen, &*keep).await?,
+        };
         let span_bytes =
             (self.settings.memory_bytes_max / 4 / chosen.len().max(1) as u64).clamp(SPAN_BYTES.1, SPAN_BYTES.0);
-        let mut merge = Merge::new(inputs, keep, self.settings.output_bytes);
+        let mut merge = Merge::new(inputs, keep.clone(), self.settings.output_bytes);
         let mut outputs = Vec::new();
         loop {
             let (rest, output) = merge.next(self.store, span_bytes).await?;
@@ -118,9 +125,13 @@ impl Job<'_> {
             let (facts, version) = (output.facts, self.manifest.version + 1);
             let times = (facts.min_ts, facts.max_ts);
             let bytes = output.bytes.into();
-            outputs.push(self.store.put_merged(self.tenant, self.day, version, facts.rows, times, bytes).await?);
+            let output = self.store.put_merged(self.tenant, self.day, version, facts.rows, times, bytes).await?;
+            outputs.push(MergedSegment { forgot: keep.marks(facts.min_ts, facts.max_ts), ..output });
         }
-        let next = self.next_manifest(&chosen, &outputs);
+        let mut next = self.next_manifest(&chosen, &outputs);
+        for spared in next.segments.iter_mut().filter(|merged| spared.contains(&merged.key)) {
+            spared.forgot = keep.marks(spared.min_ts, spared.max_ts);
+        }
         if self.store.commit_manifest(self.tenant, self.day, &next).await? == Committed::Existed {
             return Ok(None);
         }
@@ -136,6 +147,26 @@ impl Job<'_> {
             rows_forgotten: merge.counts.rows_forgotten,
             memory_bytes_peak: merge.counts.memory_bytes_peak,
         }))
+    }
+
+    /// Opens segments, and tells those that hold something to be forgotten, which are merged, from merged ones that do not.
+    async fn open_owing(
+        &self,
+        chosen: Vec<Chosen>,
+        keep: &dyn Keep,
+    ) -> Result<(Vec<Chosen>, Vec<Input>, BTreeSet<MergedKey>), Error> {
+        let (chosen, inputs) = self.open(chosen).await?;
+        let (mut owing, mut owing_inputs, mut spared) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for (chosen, input) in chosen.into_iter().zip(inputs) {
+            match chosen.origin {
+                Origin::Merged(key) if !input.owes(keep) => drop(spared.insert(key)),
+                _ => {
+                    owing.push(chosen);
+                    owing_inputs.push(input);
+                }
+            }
+        }
+        Ok((owing, owing_inputs, spared))
     }
 
     /// Opens as many inputs as their blocks fit into memory, at least two.

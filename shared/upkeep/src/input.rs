@@ -9,7 +9,7 @@ use segment::{ColumnKind, ColumnMeta, Dictionary, Footer, Run};
 use store::{SegmentRef, Store};
 
 use crate::footer::bad;
-use crate::{Error, footer};
+use crate::{Error, Keep, footer};
 
 /// A segment being read.
 pub(crate) struct Input {
@@ -85,6 +85,11 @@ impl Input {
         let whole = tail.len() as u64 == segment.size;
         let held = if whole { tail } else { Bytes::new() };
         Ok(Input { segment, footer, next_block: 0, held, held_from: 0, block: None })
+    }
+
+    /// Whether some of its entries are perhaps not kept.
+    pub(crate) fn owes(&self, keep: &dyn Keep) -> bool {
+        self.footer.streams().iter().any(|stream| keep.touches(&stream.labels, stream.min_ts, stream.max_ts))
     }
 
     /// About the memory that its largest block takes when decoded.

@@ -1,11 +1,38 @@
 //! Decides which entries live on.
+//!
+//! What a query hides and what a merge drops is one thing: engine's [`Forget`]. Here is how a merge asks it, and what it writes down
+//! when it has: marks, so that nobody looks for the same again.
 
-use model::{EntryRef, Labels};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a merge asks of each entry. Deletes and retention are such predicates; queries must ask the same one.
+use engine::{Forget, Policy, Rules, StreamForget};
+use model::{EntryRef, Labels, TenantId};
+use store::{Marks, Store};
+
+use crate::Error;
+
+/// What a merge asks of each entry, and before that of segments.
 pub trait Keep: Send + Sync {
     /// Whether the entry of that stream is written into the merged segment.
     fn keeps(&self, stream: &Labels, entry: &EntryRef<'_>) -> bool;
+
+    /// The marks of a segment with such times, once each of its entries was asked for.
+    fn marks(&self, min_ts: i64, max_ts: i64) -> Marks {
+        let _ = (min_ts, max_ts);
+        Marks::default()
+    }
+
+    /// Whether no entry up to a time is kept.
+    fn is_past(&self, max_ts: i64) -> bool {
+        let _ = max_ts;
+        false
+    }
+
+    /// Whether perhaps not all entries of a stream between two times are kept.
+    fn touches(&self, stream: &Labels, min_ts: i64, max_ts: i64) -> bool {
+        let _ = (stream, min_ts, max_ts);
+        true
+    }
 }
 
 /// Keeps everything.
@@ -15,5 +42,60 @@ pub struct KeepAll;
 impl Keep for KeepAll {
     fn keeps(&self, _: &Labels, _: &EntryRef<'_>) -> bool {
         true
+    }
+}
+
+/// What is kept of a tenant now.
+pub async fn keep_of(store: &Store, tenant: &TenantId, policy: &Policy) -> Result<Arc<dyn Keep>, Error> {
+    let rules = policy.rules(tenant).map_err(|why| Error::Internal(why.to_string()))?;
+    match rules.is_nothing() {
+        true => Ok(Arc::new(KeepAll)),
+        false => Forgetting::of(store, tenant, rules).await,
+    }
+}
+
+/// Keeps what is not past its retention, nor deleted for good.
+pub struct Forgetting {
+    forget: Forget,
+    /// Of the stream that was asked about last: a merge goes stream by stream.
+    last: Mutex<Option<(Labels, Arc<StreamForget>)>>,
+}
+
+impl Forgetting {
+    /// Of a tenant: asks the store for its delete requests, if they are heeded.
+    pub async fn of(store: &Store, tenant: &TenantId, rules: Rules) -> Result<Arc<dyn Keep>, Error> {
+        let requests = if rules.heeds_deletes() { store.deletes(tenant).await? } else { Vec::new() };
+        let forget = Forget::new(rules, &requests).map_err(|why| Error::Internal(why.to_string()))?.for_good();
+        Ok(Arc::new(Forgetting { forget, last: Mutex::default() }))
+    }
+
+    fn of_stream(&self, stream: &Labels) -> Arc<StreamForget> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((of, known)) if of == stream => Arc::clone(known),
+            _ => {
+                let found = Arc::new(self.forget.of_stream(stream, &Marks::default()));
+                *last = Some((stream.clone(), Arc::clone(&found)));
+                found
+            }
+        }
+    }
+}
+
+impl Keep for Forgetting {
+    fn keeps(&self, stream: &Labels, entry: &EntryRef<'_>) -> bool {
+        !self.of_stream(stream).hides(*entry)
+    }
+
+    fn marks(&self, min_ts: i64, max_ts: i64) -> Marks {
+        self.forget.marks(min_ts, max_ts)
+    }
+
+    fn is_past(&self, max_ts: i64) -> bool {
+        self.forget.is_past(max_ts)
+    }
+
+    fn touches(&self, stream: &Labels, min_ts: i64, max_ts: i64) -> bool {
+        !self.of_stream(stream).spares(min_ts, max_ts)
     }
 }

@@ -42,9 +42,10 @@ mod verify;
 
 pub use background::Upkeep;
 pub use day::{Merged, merge_day};
+pub use engine::{Deletes, ForgetSettings, Policy, StreamPeriod, check_retention_selector};
 pub use error::Error;
 pub use garbage::{Collected, collect_day};
-pub use keep::{Keep, KeepAll};
+pub use keep::{Forgetting, Keep, KeepAll, keep_of};
 pub use permission::Permission;
 pub use reminder::Reminder;
 pub use report::{Finding, FindingKind, Progress, Scope};

@@ -7,7 +7,7 @@ use model::{Day, TenantId};
 use segment::TRAILER_BYTES;
 use store::{DayObjects, FreshKey, Manifest, Marks, MergedKey, SegmentRef};
 
-use crate::MergeSettings;
+use crate::{Keep, MergeSettings};
 
 /// Merged segments whose sizes differ by less than this factor count as of one size.
 const TIER_FACTOR: u64 = 4;
@@ -26,6 +26,47 @@ pub(crate) struct Chosen {
 pub(crate) enum Origin {
     Fresh(FreshKey),
     Merged(MergedKey),
+}
+
+/// What is done next.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Nothing in these is kept: a manifest without them is enough.
+    Drop(Vec<Chosen>),
+    /// These hold perhaps what is to be forgotten: those that do are merged anew, the others are marked.
+    Forget(Vec<Chosen>),
+    /// These become fewer.
+    Merge(Vec<Chosen>),
+}
+
+/// What is to be done next with a day: first what is past goes, then what is deleted, then segments become fewer.
+pub(crate) fn next(
+    tenant: &TenantId,
+    day: Day,
+    objects: &DayObjects,
+    manifest: &Manifest,
+    settings: &MergeSettings,
+    keep: &dyn Keep,
+) -> Option<Work> {
+    let fresh = objects.fresh.iter().filter(|(facts, _)| !manifest.consumed.contains_key(facts));
+    let fresh = fresh
+        .map(|(facts, listed)| Chosen { origin: Origin::Fresh(*facts), segment: crate::current::fresh(facts, listed) });
+    let merged = manifest.segments.iter();
+    let merged =
+        merged.map(|merged| Chosen { origin: Origin::Merged(merged.key), segment: merged.segment(tenant, day) });
+    let (past, rest): (Vec<Chosen>, Vec<Chosen>) =
+        fresh.chain(merged).partition(|chosen| keep.is_past(chosen.segment.max_ts));
+    if !past.is_empty() {
+        return Some(Work::Drop(past));
+    }
+    let owes = |Chosen { segment, .. }: &Chosen| {
+        keep.marks(segment.min_ts, segment.max_ts).iter().any(|mark| !segment.forgot.contains(mark))
+    };
+    let owing: Vec<Chosen> = rest.into_iter().filter(owes).collect();
+    if !owing.is_empty() {
+        return Some(Work::Forget(bounded(owing, settings)));
+    }
+    choose(tenant, day, objects, manifest, settings).map(Work::Merge)
 }
 
 /// The inputs of the next merge.

@@ -14,7 +14,7 @@ use object_store::memory::InMemory;
 use store::faulty::{Fault, Faulty, Operation, Rule};
 use store::{Store, Watch};
 use tokio::time::Instant;
-use upkeep::{Grace, Keep, KeepAll, MergeSettings, Merged, Permission, Upkeep, collect_day, merge_day, tend_day};
+use upkeep::{Grace, Keep, KeepAll, MergeSettings, Merged, Permission, Policy, Upkeep, collect_day, merge_day, tend_day};
 
 use crate::support::{Load, day, read, read_with, tenant};
 
@@ -224,7 +224,7 @@ async fn queries_are_right_while_mergers_race() {
 async fn an_idle_hour_costs_nothing() {
     let (_, bare) = faulty();
     let settings = MergeSettings { fresh_count_min: 4, ..MergeSettings::default() };
-    let upkeep = Upkeep::new(bare.clone(), settings, Grace::default(), Permission::IfSafe, Arc::new(KeepAll));
+    let upkeep = Upkeep::new(bare.clone(), settings, Grace::default(), Permission::IfSafe, Policy::default());
     let store = upkeep.watched_store();
     let load = Load::new(11, 50);
     let version = async || bare.current(&tenant(), day()).await.unwrap().manifest.version;
@@ -257,7 +257,7 @@ async fn a_store_that_overwrites_is_not_merged() {
     for (permission, want) in [(Permission::IfSafe, 0), (Permission::Never, 0), (Permission::OnlyMerger, 1)] {
         let (faulty, bare) = faulty();
         faulty.add(Rule::always(Operation::Put, Fault::Overwrites));
-        let upkeep = Upkeep::new(bare.clone(), MergeSettings::all(), Grace::default(), permission, Arc::new(KeepAll));
+        let upkeep = Upkeep::new(bare.clone(), MergeSettings::all(), Grace::default(), permission, Policy::default());
         let store = upkeep.watched_store();
         Load::new(1, 50).put(&store, 0).await.unwrap();
         upkeep.settled().await;

@@ -1,0 +1,149 @@
+//! What is forgotten is gone for good: in no answer, and after a merge and a collection in no object.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[cfg(test)]
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Engine, EngineSettings};
+use object_store::memory::InMemory;
+use store::Store;
+use store::faulty::Faulty;
+use upkeep::{
+    Deletes, ForgetSettings, Grace, MergeSettings, Permission, Policy, StreamPeriod, Upkeep, collect_day, keep_of,
+    merge_day,
+};
+
+use crate::support::{Load, START_NS, Seen, day, read_with, tenant};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const DAY_NS: i64 = 86_400_000_000_000;
+
+fn settings(deletes: Deletes) -> ForgetSettings {
+    ForgetSettings { deletes, ..ForgetSettings::default() }
+}
+
+fn policy(settings: ForgetSettings, now_ns: i64) -> Policy {
+    Policy::new(move |_| settings.clone(), move || now_ns)
+}
+
+fn engine(store: &Store, policy: &Policy) -> Engine {
+    Engine::new(store.clone(), EngineSettings::default()).heeding(policy.clone())
+}
+
+async fn merge(store: &Store, policy: &Policy) -> upkeep::Merged {
+    let keep = keep_of(store, &tenant(), policy).await.unwrap();
+    merge_day(store, &tenant(), day(), &MergeSettings { fresh_count_min: 1000, ..MergeSettings::all() }, keep)
+        .await
+        .unwrap()
+}
+
+/// How many entries of all objects of the day, merged or not, a plain read finds.
+async fn stored(store: &Store) -> Seen {
+    read_with(&Engine::new(store.clone(), EngineSettings::default())).await
+}
+
+#[tokio::test]
+async fn a_deleted_entry_is_in_no_object_any_more() {
+    let faulty = Faulty::new(Arc::new(InMemory::new()));
+    let store = Store::new(Arc::new(faulty.clone()));
+    let load = Load::new(6, 300);
+    load.put_all(&store).await;
+    let all = load.entries();
+    let now = START_NS + DAY_NS;
+    let later = policy(settings(Deletes::Delete { after: DAY }), now + DAY_NS);
+    let early = policy(settings(Deletes::Delete { after: DAY }), now);
+    let query = r#"{service_name=~".+"} | detected_level="error""#;
+    engine(&store, &early).request_delete(&tenant(), query, (START_NS, now), now).await.unwrap();
+    let mut left = all.clone();
+    left.retain(|(_, _, _, metadata), _| !metadata.contains(r#"detected_level="error""#));
+    assert!(left.len() < all.len());
+
+    // Hidden at once; not deleted as long as it can be cancelled.
+    assert_eq!(read_with(&engine(&store, &early)).await, left);
+    assert_eq!(merge(&store, &early).await.rows_forgotten, 0);
+    assert_eq!(stored(&store).await, all);
+    let status = engine(&store, &early).delete_requests(&tenant()).await.unwrap();
+    assert!(!status[0].is_final && status[0].segments > 0 && status[0].segments_done == 0);
+
+    let merged = merge(&store, &later).await;
+    assert!(merged.rows_forgotten > 0, "{merged:?}");
+    assert_eq!(stored(&store).await, left, "it is in no segment that a manifest names");
+    assert_eq!(merge(&store, &later).await.merges, 0, "nothing is left to do");
+    let status = engine(&store, &later).delete_requests(&tenant()).await.unwrap();
+    assert!(status[0].is_final && status[0].segments == status[0].segments_done);
+
+    // A batch that is sent again is hidden, and goes with the next merge.
+    faulty.set_clock(3 * DAY);
+    collect_day(&store, &tenant(), day(), &Grace::default()).await.unwrap();
+    load.put(&store, 0).await.unwrap();
+    assert_eq!(read_with(&engine(&store, &later)).await, left);
+    merge(&store, &later).await;
+    assert_eq!(stored(&store).await, left);
+
+    // The bytes themselves: no object of the day holds a deleted entry.
+    faulty.set_clock(6 * DAY);
+    collect_day(&store, &tenant(), day(), &Grace::default()).await.unwrap();
+    let objects = store.day_objects(&tenant(), day()).await.unwrap();
+    let current = store.current(&tenant(), day()).await.unwrap();
+    assert_eq!((objects.fresh.len(), objects.merged.len()), (0, current.manifest.segments.len()));
+    for (_, listed) in &objects.merged {
+        let footer = store.read(&listed.key).await.unwrap();
+        assert!(segment::describe(&footer).unwrap().len() > 1);
+        assert!(!segment::describe(&footer).unwrap().contains("error"), "its dictionaries know the level no more");
+    }
+}
+
+#[tokio::test]
+async fn past_segments_go_without_being_read() {
+    let faulty = Faulty::new(Arc::new(InMemory::new()));
+    let store = Store::new(Arc::new(faulty.clone()));
+    let load = Load::new(4, 100);
+    load.put_all(&store).await;
+    let month = ForgetSettings { retention_period: 30 * DAY, ..ForgetSettings::default() };
+    let merged = merge(&store, &policy(month, START_NS + 31 * DAY_NS)).await;
+    assert_eq!((merged.merges, merged.segments_in, merged.segments_out), (1, 4, 0));
+    assert!(stored(&store).await.is_empty());
+    faulty.set_clock(2 * DAY);
+    collect_day(&store, &tenant(), day(), &Grace::default()).await.unwrap();
+    let objects = store.day_objects(&tenant(), day()).await.unwrap();
+    assert_eq!((objects.fresh.len(), objects.merged.len(), objects.manifests.len()), (0, 0, 1));
+}
+
+/// A shorter period of one level: segments are rewritten once, when all of them has passed it.
+#[tokio::test]
+async fn a_level_goes_earlier() {
+    let store = Store::new(Arc::new(InMemory::new()));
+    let load = Load::new(4, 100);
+    load.put_all(&store).await;
+    let rule = StreamPeriod { selector: r#"{detected_level="error"}"#.to_owned(), priority: 1, period: DAY };
+    let levels = ForgetSettings { retention_streams: vec![rule], ..ForgetSettings::default() };
+    let mut left = load.entries();
+    left.retain(|(_, _, _, metadata), _| !metadata.contains(r#"detected_level="error""#));
+    let later = policy(levels, START_NS + 3 * DAY_NS);
+    assert_eq!(read_with(&engine(&store, &later)).await, left);
+    assert_eq!(merge(&store, &later).await.merges, 1);
+    assert_eq!(stored(&store).await, left);
+    assert_eq!(merge(&store, &later).await.merges, 0);
+}
+
+/// A question that meets what should be gone makes its day due.
+#[tokio::test]
+async fn a_question_makes_a_day_due() {
+    let bare = Store::new(Arc::new(InMemory::new()));
+    let load = Load::new(2, 100);
+    load.put_all(&bare).await;
+    let at_once = policy(settings(Deletes::Delete { after: Duration::ZERO }), START_NS + DAY_NS);
+    let upkeep =
+        Upkeep::new(bare.clone(), MergeSettings::default(), Grace::default(), Permission::OnlyMerger, at_once.clone());
+    let asking = engine(&upkeep.watched_store(), &at_once);
+    asking
+        .request_delete(&tenant(), r#"{service_name=~".+"}"#, (START_NS, START_NS + DAY_NS), START_NS + DAY_NS)
+        .await
+        .unwrap();
+    assert!(read_with(&asking).await.is_empty());
+    upkeep.settled().await;
+    assert!(stored(&bare).await.is_empty());
+}
