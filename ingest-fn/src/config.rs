@@ -51,6 +51,31 @@ impl Settings {
     }
 }
 
+/// A side of a copy: each may have an endpoint and keys of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// What is read.
+    From,
+    /// What is written.
+    To,
+}
+
+/// Opens a store with the variables of one side (`LOGBARN_FROM_AWS_…`, `LOGBARN_TO_AWS_…`) if any is set, else with `AWS_…`. Those of a
+/// side stand alone: a key never goes to an endpoint that it was not set for.
+pub fn open_side(url: &StoreUrl, side: Side) -> anyhow::Result<Store> {
+    let prefix = match side {
+        Side::From => "LOGBARN_FROM_",
+        Side::To => "LOGBARN_TO_",
+    };
+    let own: Vec<(String, String)> = std::env::vars()
+        .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value)))
+        .filter(|(name, _)| name.starts_with("AWS_"))
+        .collect();
+    let variables =
+        if own.is_empty() { std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect() } else { own };
+    Store::open(url, variables).with_context(|| format!("cannot open the store {url}"))
+}
+
 /// The time now, nanoseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "this is the edge that asks the clock")]
 pub fn now_ns() -> i64 {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::upkeep::{Grace, KeepAll, MergeSettings, Permission, Reminder, Tended, tend_day};
+use ::upkeep::{Grace, MergeSettings, Permission, Policy, Reminder, Tended, keep_of, tend_day};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use invoke::{Functions, InvokeError};
 use loki_api::aws::own::MergeRequest;
@@ -18,7 +18,7 @@ use store::Store;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::upkeep::{merge_settings, permission};
+use crate::upkeep::{grace, merge_settings, permission, policy};
 
 /// Bytes of segments that one merge takes: it has to end well within an invocation on a third of a processor.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
@@ -56,7 +56,10 @@ struct Inner {
     /// Not watched: what a merge itself lists is no news.
     store: Store,
     settings: MergeSettings,
+    grace: Grace,
     permission: Permission,
+    /// What is to be forgotten.
+    policy: Policy,
     /// Whether the store may be merged, once it is known.
     permitted: OnceCell<bool>,
     reminder: Reminder,
@@ -66,11 +69,12 @@ struct Inner {
 
 impl Merges {
     /// Merges of this store as the configuration wants it, asked of this function. Starts nothing.
-    pub fn new(store: Store, config: &Config, asked: Option<(Functions, String)>) -> Self {
+    pub fn new(store: Store, config: &Arc<Config>, asked: Option<(Functions, String)>) -> Self {
         let settings = MergeSettings { input_bytes_max: INPUT_BYTES_MAX, ..merge_settings(config) };
         let reminder = Reminder::new(settings.clone());
-        let (permission, permitted) = (permission(config), OnceCell::new());
-        Merges(Arc::new(Inner { store, settings, permission, permitted, reminder, asked }))
+        let (permission, permitted, grace) = (permission(config), OnceCell::new(), grace(config));
+        let policy = policy(config);
+        Merges(Arc::new(Inner { store, settings, grace, permission, policy, permitted, reminder, asked }))
     }
 
     /// The store that pushes are to use: what is written through it is merged when due.
@@ -100,10 +104,11 @@ impl Merges {
             return Ok(json!({"merges": 0, "allowed": false}));
         }
         let MergeRequest { tenant, day, .. } = request;
-        let (settings, grace) = (inner.settings_for(request), Grace::default());
+        let settings = inner.settings_for(request);
         let until = until.checked_sub(TIME_KEPT).unwrap_or(until);
-        let limits = (&settings, &grace);
-        let tended = tend_day(&inner.store, tenant, *day, limits, Arc::new(KeepAll), until).await?;
+        let limits = (&settings, &inner.grace);
+        let keep = keep_of(&inner.store, tenant, &inner.policy).await?;
+        let tended = tend_day(&inner.store, tenant, *day, limits, keep, until).await?;
         tracing::info!(%tenant, %day, round = request.round, ?tended, "looked after a day");
         let asked_again = tended.more && inner.ask_again(request, &tended).await;
         let Tended { merged, collected, more } = tended;

@@ -11,7 +11,7 @@ use store::Store;
 
 /// Merges the store in the background as the configuration wants it. Starts nothing.
 pub fn upkeep(store: Store, config: &Arc<Config>) -> Upkeep {
-    Upkeep::new(store, merge_settings(config), Grace::default(), permission(config), policy(config))
+    Upkeep::new(store, merge_settings(config), grace(config), permission(config), policy(config))
 }
 
 /// What is to be forgotten of whom, by the limits as they are when it is asked.
@@ -40,6 +40,12 @@ pub(crate) fn policy(config: &Arc<Config>) -> Policy {
         }
     };
     Policy::new(settings, crate::config::now_ns)
+}
+
+/// How long garbage stays: longer than a query may take. One that may take forever, or is allowed more time later on, begins again
+/// when what it reads is collected.
+pub(crate) fn grace(config: &Config) -> Grace {
+    config.query_timeout_longest().map_or_else(Grace::default, Grace::for_queries)
 }
 
 /// Whether merging is allowed.

@@ -33,7 +33,7 @@ impl From<engine::Error> for Refusal {
     fn from(error: engine::Error) -> Self {
         let status = match &error {
             engine::Error::Invalid(_) | engine::Error::Limit(_) => StatusCode::BAD_REQUEST,
-            engine::Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            engine::Error::Unavailable(_) | engine::Error::Gone { .. } => StatusCode::SERVICE_UNAVAILABLE,
             engine::Error::Timeout => StatusCode::GATEWAY_TIMEOUT,
             engine::Error::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             engine::Error::Corrupt { .. } | engine::Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -93,6 +93,7 @@ impl Query {
             block_cache_memory_bytes_max: cache_bytes / 2,
             block_cache_directory: Some(&logbarn.block_cache_directory).filter(|name| !name.is_empty()).map(Into::into),
             block_cache_disk_bytes_max: logbarn.block_cache_bytes_max,
+            skip_corrupt_segments: logbarn.skip_corrupt_segments,
             ..EngineSettings::default()
         };
         let engine = Engine::new(store.clone(), settings).heeding(forget::policy(&config));
@@ -123,6 +124,7 @@ impl Query {
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.0.metrics.register(registry);
         self.0.tail_metrics.register(registry);
+        registry.register_collector(Box::new(metrics::EngineMetrics(self.0.engine.clone())));
     }
 }
 

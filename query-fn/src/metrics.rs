@@ -1,9 +1,13 @@
 //! What the query side counts: what queries cost the store, and tails. Requests are counted at the door.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 
+use engine::Engine;
 use model::QueryStats;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -20,6 +24,23 @@ pub(crate) struct Metrics {
     shards: Counter<u64, AtomicU64>,
     shards_undone: Counter<u64, AtomicU64>,
     shards_answered: Counter<u64, AtomicU64>,
+}
+
+/// What the engine itself counts.
+pub(crate) struct EngineMetrics(pub(crate) Engine);
+
+impl fmt::Debug for EngineMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EngineMetrics")
+    }
+}
+
+impl Collector for EngineMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counter = ConstCounter::new(self.0.corrupt_segments());
+        let help = "Damaged segments that queries came across";
+        counter.encode(encoder.encode_descriptor("logbarn_corrupt_segments", help, None, counter.metric_type())?)
+    }
 }
 
 /// What tails count.

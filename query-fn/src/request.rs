@@ -17,6 +17,8 @@ use crate::error::Refusal;
 
 /// Largest form body.
 const FORM_BYTES_MAX: usize = 10 << 20;
+/// With `true` the question goes on without damaged segments, and the answer warns of them.
+const SKIP_CORRUPT_HEADER: &str = "X-Logbarn-Skip-Corrupt-Segments";
 
 /// A question, read from URL, form body and headers.
 pub(crate) struct Asked {
@@ -30,6 +32,8 @@ pub(crate) struct Asked {
     pub(crate) encoding: Encoding,
     /// Whether Logs Drilldown asks: it takes a part of the answer and a warning where others want an error.
     pub(crate) from_drilldown: bool,
+    /// Whether it goes on without segments that are damaged.
+    pub(crate) skip_corrupt_segments: bool,
     /// Now, in nanoseconds since 1970.
     pub(crate) now_ns: i64,
 }
@@ -52,7 +56,9 @@ impl FromRequest<Query> for Asked {
             pairs.extend(decode(&body));
         }
         pairs.extend(decode(parts.uri.query().unwrap_or_default().as_bytes()));
-        Ok(Asked { tenants, limits, params: Params::new(pairs), encoding, from_drilldown, now_ns: now_ns() })
+        let skip_corrupt_segments = text(&parts.headers, SKIP_CORRUPT_HEADER) == "true";
+        let params = Params::new(pairs);
+        Ok(Asked { tenants, limits, params, encoding, from_drilldown, skip_corrupt_segments, now_ns: now_ns() })
     }
 }
 
@@ -92,6 +98,7 @@ impl Asked {
             minimum_labels_number: limits.minimum_labels_number,
             blocked_queries: limits.blocked_queries.iter().map(blocked).collect(),
             oldest_ns: self.oldest_ns(),
+            skip_corrupt_segments: self.skip_corrupt_segments,
         }
     }
 

@@ -30,6 +30,12 @@ pub(crate) enum Command {
     Stats(StatsOptions),
     /// Read every object and follow every reference; exit status 1 if entries are lost
     Verify(VerifyOptions),
+    /// Make manifests anew that are lost or damaged, from the segments that are there
+    Rebuild(RebuildOptions),
+    /// Copy a store into a backup: what is there already is not copied again
+    Backup(CopyOptions),
+    /// Copy a backup into a store that is to be used
+    Restore(CopyOptions),
 }
 
 impl Default for Command {
@@ -104,6 +110,37 @@ pub(crate) struct VerifyOptions {
     /// Read of each segment the end alone
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RebuildOptions {
+    #[command(flatten)]
+    pub(crate) part: PartOptions,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Each side has its own variables, if they are set: LOGBARN_FROM_AWS_ENDPOINT_URL and so on instead of all AWS_*, likewise LOGBARN_TO_AWS_*.
+#[derive(Debug, Args)]
+pub(crate) struct CopyOptions {
+    /// What is copied: file:///dir or s3://bucket/prefix
+    #[arg(value_name = "FROM")]
+    pub(crate) source: String,
+    /// Into what
+    #[arg(value_name = "TO")]
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) days: DayOptions,
+    /// Decode every segment, and compare what lies there with what is here
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// The store is the one of which the backup is, under another URL
+    #[arg(long)]
+    pub(crate) moved: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -42,6 +42,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Inspect(options) => serve::inspect(options).await?,
             Command::Stats(options) => return Ok(care::stats(&options).await),
             Command::Verify(options) => return Ok(care::verify(&options).await),
+            Command::Rebuild(options) => return Ok(care::rebuild(&options).await),
+            Command::Backup(options) => return Ok(care::backup(&options).await),
+            Command::Restore(options) => return Ok(care::restore(&options).await),
         }
         Ok(ExitCode::SUCCESS)
     })

@@ -44,10 +44,10 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
     let url = store_url(options.store.as_deref())?;
     let store = open(&url)?;
     banner::log_probe(store.probe().await, &url);
+    ingest_fn::config::read_overrides(&config)?;
     // What is written and listed through this store may make a day due to be merged.
     let store = ingest_fn::upkeep(store, &config).watched_store();
 
-    ingest_fn::config::read_overrides(&config)?;
     let tls = Tls::open(&config.server.http_tls_config)?;
     let listener = listen(&options, &config).await?;
     let address = listener.local_addr()?;

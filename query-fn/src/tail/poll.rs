@@ -107,6 +107,10 @@ impl Poller {
             let bring = move |entries: &dyn model::StoredEntries| hub.bring(&of_tenant, entries);
             match self.0.engine.walk_segment(tenant, &segment, wanted, bring).await {
                 Ok(()) => drop(seen.insert(segment.key)),
+                Err(error @ engine::Error::Corrupt { .. }) => {
+                    tracing::error!(%tenant, %error, "tails go on without it");
+                    seen.insert(segment.key);
+                }
                 Err(error) => tracing::warn!(%tenant, %error, "tails cannot read what is new, trying again"),
             }
         }

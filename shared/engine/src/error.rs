@@ -20,6 +20,12 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// An object that was listed is not there any more: list again. No question ends with it.
+    #[error("object {key} is gone")]
+    Gone {
+        /// Which object.
+        key: String,
+    },
     /// The query took longer than it may.
     #[error(
         "request timed out, decrease the duration of the request or add more label matchers (prefer exact match over \
@@ -47,7 +53,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Corrupt { key, why } => Error::Corrupt { key, why },
-            store::Error::NotFound { key } => Error::Corrupt { key, why: "it is listed, but not there".to_owned() },
+            store::Error::NotFound { key } => Error::Gone { key },
             store::Error::Invalid { why } => Error::Internal(why),
             store::Error::Unavailable { .. } | store::Error::Full { .. } => Error::Unavailable(error.to_string()),
         }

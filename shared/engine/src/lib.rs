@@ -16,6 +16,7 @@ mod plan;
 
 mod forget;
 
+mod attempts;
 mod block_cache;
 mod budget;
 mod deadline;
@@ -47,6 +48,7 @@ mod explain;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use logql::ast::{Expr, LogExpr, MetricExpr};
@@ -90,6 +92,7 @@ pub struct Engine {
     blocks: Arc<BlockCache>,
     policy: Policy,
     known_deletes: Arc<forget::Known>,
+    corrupt: Arc<AtomicU64>,
 }
 
 impl Engine {
@@ -98,7 +101,8 @@ impl Engine {
         let footers = Arc::new(Footers::new(settings.footer_cache_bytes_max));
         let blocks = Arc::new(BlockCache::new(&settings));
         let (policy, known_deletes) = Default::default();
-        Engine { store, settings, footers, blocks, fan_out: None, policy, known_deletes }
+        let corrupt = Arc::default();
+        Engine { store, settings, footers, blocks, fan_out: None, policy, known_deletes, corrupt }
     }
 
     /// The same engine, which gives slices of large questions to other processes.
@@ -121,17 +125,20 @@ impl Engine {
             return Ok(Answer { value, stats: QueryStats::default(), warnings: Vec::new() });
         };
         let request = QueryRequest { when, ..request };
-        let reader = self.reader(Tenants::of_query(&request.tenants, &expr)?);
-        let (scan, _cancel) = Scan::new(reader.clone());
-        let fan = Fan::new(self.fan_out.as_ref(), &request, &scan);
-        let answering = async {
-            guard::check_bytes(&expr, when, &request.limits, &reader).await?;
-            match &expr {
-                Expr::Log(log) => log_query(log, &request, &scan, &fan).await,
-                Expr::Metric(metric) => metric_query(metric, &request, &fan).await,
+        let (expr, request) = (&expr, &request);
+        let work = |reader: Reader| async move {
+            guard::check_bytes(expr, when, &request.limits, &reader).await?;
+            let (scan, _cancel) = Scan::new(reader);
+            let fan = Fan::new(self.fan_out.as_ref(), request, &scan);
+            match expr {
+                Expr::Log(log) => log_query(log, request, &scan, &fan).await,
+                Expr::Metric(metric) => metric_query(metric, request, &fan).await,
             }
         };
-        let (value, warnings) = within(request.limits.query_timeout, answering).await?;
+        let tenants = Tenants::of_query(&request.tenants, expr)?;
+        let answering = self.attempts(tenants, request.limits.skip_corrupt_segments, work);
+        let ((value, mut warnings), reader) = within(request.limits.query_timeout, answering).await?;
+        warnings.extend(attempts::warnings(reader.left_out()));
         let mut stats = reader.stats();
         stats.entries_returned = if let Value::Entries(entries) = &value { entries.len() as u64 } else { 0 };
         stats.exec_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -147,46 +154,38 @@ impl Engine {
             return Ok(explain::nothing(&expr));
         };
         let request = QueryRequest { when, ..request };
-        let reader = self.reader(Tenants::of_query(&request.tenants, &expr)?);
-        let explaining = async {
-            guard::check_bytes(&expr, when, &request.limits, &reader).await?;
-            explain::explain(&expr, &request, reader.clone()).await
+        let (expr, request) = (&expr, &request);
+        let work = |reader: Reader| async move {
+            guard::check_bytes(expr, when, &request.limits, &reader).await?;
+            explain::explain(expr, request, reader).await
         };
-        within(request.limits.query_timeout, explaining).await
+        let tenants = Tenants::of_query(&request.tenants, expr)?;
+        let explaining = self.attempts(tenants, request.limits.skip_corrupt_segments, work);
+        Ok(within(request.limits.query_timeout, explaining).await?.0)
     }
 
     /// The names of all labels, sorted.
     pub async fn labels(&self, request: LabelsRequest) -> Result<Vec<String>, Error> {
-        let series =
-            labels::series(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
-                .await?;
+        let series = self.all_series(&request).await?;
         let names: BTreeSet<&str> = series.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
         Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     /// The values of one label, sorted.
     pub async fn label_values(&self, name: &str, request: LabelsRequest) -> Result<Vec<String>, Error> {
-        let series =
-            labels::series(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
-                .await?;
+        let series = self.all_series(&request).await?;
         let values: BTreeSet<&str> = series.iter().filter_map(|labels| labels.get(name)).collect();
         Ok(values.into_iter().map(str::to_owned).collect())
     }
 
     /// The label sets of all streams, sorted.
     pub async fn series(&self, request: LabelsRequest) -> Result<Vec<Labels>, Error> {
-        Ok(labels::series(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
-            .await?
-            .into_iter()
-            .collect())
+        Ok(self.all_series(&request).await?.into_iter().collect())
     }
 
     /// The labels of streams that are worth showing.
     pub async fn detected_labels(&self, request: LabelsRequest) -> Result<Vec<DetectedLabel>, Error> {
-        Ok(detected::labels(
-            &labels::series(&request, &self.reader(Tenants::of_selectors(&request.tenants, &request.selectors)?))
-                .await?,
-        ))
+        Ok(detected::labels(&self.all_series(&request).await?))
     }
 
     /// The fields that the newest entries of a log query have; at most `fields_max`.
@@ -195,6 +194,21 @@ impl Engine {
             Value::Entries(entries) => detected::fields(&entries, fields_max),
             _ => Err(Error::Invalid("only log queries have fields".to_owned())),
         }
+    }
+
+    async fn all_series(&self, request: &LabelsRequest) -> Result<BTreeSet<Labels>, Error> {
+        let tenants = Tenants::of_selectors(&request.tenants, &request.selectors)?;
+        let work = |reader: Reader| async move { labels::series(request, &reader).await };
+        Ok(self.attempts(tenants, false, work).await?.0)
+    }
+
+    /// How many damaged segments questions have come across, each time they did.
+    pub fn corrupt_segments(&self) -> u64 {
+        self.corrupt.load(Relaxed)
+    }
+
+    fn count_corrupt(&self) {
+        self.corrupt.fetch_add(1, Relaxed);
     }
 
     fn reader(&self, tenants: Tenants) -> Reader {

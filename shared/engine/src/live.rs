@@ -96,13 +96,13 @@ impl Engine {
         limit: usize,
         timeout: Duration,
     ) -> Result<Vec<LiveEntry>, Error> {
-        let (scan, _cancel) = Scan::new(self.reader(Tenants::of_selectors(slice::from_ref(tenant), &[])?));
-        let newest = logs::LogQuery::new(&query.expr, Direction::Backward, limit)?;
-        let finding = newest.find(&scan, range);
-        let found = match timeout.is_zero() {
-            true => finding.await?,
-            false => tokio::time::timeout(timeout, finding).await.map_err(|_| Error::Timeout)??,
+        let newest = &logs::LogQuery::new(&query.expr, Direction::Backward, limit)?;
+        let work = |reader| async move {
+            let (scan, _cancel) = Scan::new(reader);
+            newest.find(&scan, range).await
         };
+        let finding = self.attempts(Tenants::of_selectors(slice::from_ref(tenant), &[])?, false, work);
+        let (found, _) = crate::within(timeout, finding).await?;
         Ok(found.into_identified().rev().map(|(identity, entry)| LiveEntry { identity, entry }).collect())
     }
 

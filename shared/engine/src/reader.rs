@@ -11,6 +11,7 @@ use model::{QueryStats, TimeRange};
 use segment::{ColumnKind, ColumnMeta, Opened};
 use store::{Counts, SegmentRef, Store};
 
+use crate::attempts::LeftOut;
 use crate::block_cache::{BlockCache, Place};
 use crate::footers::{Footers, OpenSegment};
 use crate::forget::{Forgets, Question};
@@ -28,6 +29,7 @@ pub(crate) struct Reader {
     tenants: Tenants,
     question: Arc<Question>,
     stats: Arc<Mutex<QueryStats>>,
+    left_out: Arc<LeftOut>,
 }
 
 impl Reader {
@@ -40,7 +42,8 @@ impl Reader {
         tenants: Tenants,
         question: Question,
     ) -> Self {
-        Reader { store, footers, blocks, settings, tenants, question: Arc::new(question), stats: Arc::default() }
+        let (stats, left_out) = Default::default();
+        Reader { store, footers, blocks, settings, tenants, question: Arc::new(question), stats, left_out }
     }
 
     /// Finds out what is forgotten, for whoever asks for no segments.
@@ -51,6 +54,18 @@ impl Reader {
     /// What is forgotten; known once segments were asked for.
     pub(crate) fn forgets(&self) -> Forgets {
         self.question.forgets()
+    }
+
+    /// The same for a new beginning of the question, which may be without a damaged segment. Requests are counted on.
+    pub(crate) fn again(&self, without: Option<(String, String)>) -> Self {
+        let mut left_out = LeftOut::clone(&self.left_out);
+        left_out.extend(without);
+        Reader { stats: Arc::default(), left_out: Arc::new(left_out), ..self.clone() }
+    }
+
+    /// What the question goes on without.
+    pub(crate) fn left_out(&self) -> &LeftOut {
+        &self.left_out
     }
 
     pub(crate) fn settings(&self) -> &EngineSettings {
@@ -98,6 +113,7 @@ impl Reader {
     /// The segments of the chosen tenants that may hold entries of a time range, by earliest entry.
     pub(crate) async fn segments(&self, range: TimeRange) -> Result<Vec<SegmentRef>, Error> {
         let mut segments = self.question.segments(&self.store, range).await?;
+        segments.retain(|segment| !self.left_out.contains_key(segment.key.as_str()));
         segments.sort_by(|a, b| (a.min_ts, &a.key).cmp(&(b.min_ts, &b.key)));
         self.count(|stats| stats.segments += segments.len() as u64);
         Ok(segments)

@@ -81,6 +81,8 @@ pub struct Limits {
     pub blocked_queries: Vec<Blocked>,
     /// The oldest time that may be asked about: now less `max_query_lookback`.
     pub oldest_ns: Option<i64>,
+    /// Whether this question goes on without segments that are damaged, and says so.
+    pub skip_corrupt_segments: bool,
 }
 
 impl Default for Limits {
@@ -97,6 +99,7 @@ impl Default for Limits {
             minimum_labels_number: 0,
             blocked_queries: Vec::new(),
             oldest_ns: None,
+            skip_corrupt_segments: false,
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct EngineSettings {
     pub tail_bytes: u64,
     /// Columns that lie at most so far apart are read in one request.
     pub coalesce_gap_bytes_max: u64,
+    /// Whether questions go on without segments that are damaged, and say so.
+    pub skip_corrupt_segments: bool,
 }
 
 impl Default for EngineSettings {
@@ -44,6 +46,7 @@ impl Default for EngineSettings {
             whole_object_bytes_max: 256 << 10,
             tail_bytes: 64 << 10,
             coalesce_gap_bytes_max: 128 << 10,
+            skip_corrupt_segments: false,
         }
     }
 }

@@ -8,10 +8,11 @@ use foldhash::fast::RandomState;
 use logql::matcher::Selector;
 use model::{Labels, Point, Sample, Series, Value};
 
+use crate::reader::Reader;
 use crate::scan::Scan;
 use crate::tally::{self, Amount, Steps, Tally};
 use crate::tenants::Tenants;
-use crate::{Answer, Engine, Error, LabelsRequest, Limits, deadline, labels};
+use crate::{Answer, Engine, Error, LabelsRequest, Limits, attempts, deadline, labels};
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
@@ -58,8 +59,9 @@ impl Engine {
     /// How much the streams of a selector hold.
     pub async fn index_stats(&self, request: LabelsRequest, limits: &Limits) -> Result<IndexStats, Error> {
         let tenants = Tenants::of_selectors(&request.tenants, &request.selectors)?;
-        let (scan, _cancel) = Scan::new(self.reader(tenants));
-        let tally = deadline::within(limits, tally(&request, 0, &scan)).await?;
+        let work = |reader| tally_of(&request, 0, reader);
+        let attempts = self.attempts(tenants, limits.skip_corrupt_segments, work);
+        let (tally, _) = deadline::within(limits, attempts).await?;
         let amounts = tally.pieces.iter().flat_map(|piece| &piece.amounts).map(|(_, amount)| *amount);
         let all = amounts.fold(Amount::default(), Amount::plus);
         let doubles = tally.doubles.iter().map(|(.., amount)| *amount).fold(Amount::default(), Amount::plus);
@@ -75,8 +77,9 @@ impl Engine {
     pub async fn volume(&self, request: VolumeRequest) -> Result<Answer, Error> {
         let by = Grouping::new(&request)?;
         let tenants = Tenants::of_selectors(&request.of.tenants, &request.of.selectors)?;
-        let (scan, _cancel) = Scan::new(self.reader(tenants));
-        let tally = deadline::within(&request.limits, tally(&request.of, request.step_ns, &scan)).await?;
+        let work = |reader| tally_of(&request.of, request.step_ns, reader);
+        let attempts = self.attempts(tenants, request.limits.skip_corrupt_segments, work);
+        let (tally, reader) = deadline::within(&request.limits, attempts).await?;
         let sums = by.sum(&tally);
         let most = request.series_max;
         if most > 0 && sums.len() > most {
@@ -87,15 +90,16 @@ impl Engine {
             sums.into_iter().map(|(labels, steps)| (steps.values().sum(), labels, steps)).collect();
         sums.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         sums.truncate(request.limit);
-        Ok(Answer { value: value(sums), stats: scan.reader().stats(), warnings: Vec::new() })
+        Ok(Answer { value: value(sums), stats: reader.stats(), warnings: attempts::warnings(reader.left_out()) })
     }
 }
 
-async fn tally(request: &LabelsRequest, step_ns: i64, scan: &Scan) -> Result<Tally, Error> {
+async fn tally_of(request: &LabelsRequest, step_ns: i64, reader: Reader) -> Result<Tally, Error> {
+    let (scan, _cancel) = Scan::new(reader);
     let selectors: Vec<Selector> = labels::selectors(request)?;
     let segments = scan.reader().segments(request.range).await?;
     let opened = scan.reader().open(segments).await?;
-    tally::count(&selectors, Steps::new(request.range, step_ns), request.range, opened, scan).await
+    tally::count(&selectors, Steps::new(request.range, step_ns), request.range, opened, &scan).await
 }
 
 /// Which labels name a sum.

@@ -187,6 +187,8 @@ pub struct Logbarn {
     /// Bytes of fresh segments of a day at which it is merged.
     #[serde(with = "size")]
     pub merge_bytes_min: u64,
+    /// Whether questions go on without segments that are damaged, and warn; else they end with an error that names the object.
+    pub skip_corrupt_segments: bool,
     /// Declares that no other process merges this store, so that a store without create-if-absent may be merged.
     pub only_merger: bool,
     /// Who may use the server; nobody listed, everybody may.
@@ -287,6 +289,7 @@ impl Default for Logbarn {
             merge: true,
             merge_objects_min: 64,
             merge_bytes_min: 64 << 20,
+            skip_corrupt_segments: false,
             only_merger: false,
             sign_in: SignInSettings::default(),
             fan_out: FanOut::default(),

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use model::TenantId;
@@ -37,6 +38,13 @@ impl Config {
     /// The limits of a tenant.
     pub fn limits(&self, tenant: &TenantId) -> Arc<Limits> {
         self.overrides.0.load().get(tenant).unwrap_or(&self.limits_config).clone()
+    }
+
+    /// The longest time that any tenant's query may take, as far as it has a bound.
+    pub fn query_timeout_longest(&self) -> Option<Duration> {
+        let overrides = self.overrides.0.load();
+        let all = overrides.values().chain([&self.limits_config]).map(|limits| limits.query_timeout);
+        all.filter(|timeout| !timeout.is_zero()).max()
     }
 
     /// The limits of a question about several tenants: the narrowest of each.

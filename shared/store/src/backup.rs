@@ -5,11 +5,12 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use object_store::ObjectStore as _;
+use model::TenantId;
+use object_store::{ObjectMeta, ObjectStore as _};
 use serde::{Deserialize, Serialize};
 
 use crate::paths::{self, Key};
-use crate::{Committed, Error, Store};
+use crate::{Committed, Error, Listed, Store};
 
 /// The mark of a store that is a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,18 @@ impl Store {
     /// Stores an object of another store under its name there, unless it is here.
     pub async fn put_copy(&self, key: &Key, bytes: Bytes) -> Result<Committed, Error> {
         self.create(key, bytes).await
+    }
+
+    /// What a tenant has beside its days: requests for deletes, and what cancels them.
+    pub async fn delete_objects(&self, tenant: &TenantId) -> Result<Vec<Listed>, Error> {
+        let prefix = paths::deletes(tenant);
+        let listed = |meta: ObjectMeta| Listed {
+            key: Key::of(&meta.location),
+            size: meta.size,
+            modified_ms: meta.last_modified.timestamp_millis(),
+        };
+        let all: Result<Vec<Listed>, _> = self.objects.list(Some(&prefix)).map_ok(listed).try_collect().await;
+        all.map_err(|e| Error::from_store(&prefix, e))
     }
 
     /// Whether any tenant has anything here. One LIST.

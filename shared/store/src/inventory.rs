@@ -3,8 +3,8 @@
 //! In: a store, perhaps one tenant. Out: in the order of the keys, each day with all its objects, requests for deletes, and objects
 //! that nobody here has written. One LIST for 1000 objects; held is one day.
 
-use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use model::{Day, TenantId};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore as _};
@@ -37,7 +37,9 @@ impl Store {
     /// Walks through what one tenant has, or all.
     pub fn inventory(&self, tenant: Option<&TenantId>) -> Inventory {
         let prefix = tenant.map_or_else(paths::tenants, paths::tenant);
-        Inventory { objects: self.objects.list(Some(&prefix)), prefix, last: None, day: None, next: None }
+        // Behind the last object there is a day to be told, and the end to be asked for again.
+        let objects = self.objects.list(Some(&prefix)).fuse().boxed();
+        Inventory { objects, prefix, last: None, day: None, next: None }
     }
 }
 

@@ -62,6 +62,16 @@ pub async fn merge_day(
     while done.merges < settings.merges_max as u64 && lost < RACES_LOST_MAX {
         let objects = store.day_objects(tenant, day).await?;
         let manifest = newest(store, tenant, day, &objects).await?;
+        if let Some((_, listed)) = objects.merged.iter().find(|(key, _)| key.born > manifest.version + 1) {
+            // Somebody has just committed two versions, or they are lost. Then others in their place would make garbage of what they named.
+            lost += 1;
+            done.races_lost += 1;
+            if lost == RACES_LOST_MAX {
+                let why = "the manifest of the version before it is lost; `logbarn rebuild` makes another".to_owned();
+                return Err(Error::Input { key: listed.key.to_string(), why });
+            }
+            continue;
+        }
         let Some(work) = plan::next(tenant, day, &objects, &manifest, settings, &*keep) else { break };
         let job = Job { store, tenant, day, settings, manifest: &manifest, objects: &objects };
         match job.run(work, keep.clone()).await {

@@ -21,8 +21,15 @@ pub enum Permission {
 impl Permission {
     /// Whether it is given for this store, which is asked only if it matters.
     pub async fn is_given(self, store: &Store) -> Result<bool, Error> {
+        if self == Permission::Never {
+            return Ok(false);
+        }
+        if let Some(backup) = store.backup().await? {
+            tracing::warn!("this store is a backup of {}: nothing is merged, so that it can be continued", backup.of);
+            return Ok(false);
+        }
         let given = match self {
-            Permission::Never => return Ok(false),
+            Permission::Never => false,
             Permission::OnlyMerger => true,
             Permission::IfSafe => store.probe().await?.refuses_second_create,
         };

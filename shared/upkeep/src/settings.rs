@@ -59,8 +59,36 @@ pub struct Grace {
     pub rest: Duration,
 }
 
+/// How much longer than the longest query garbage stays.
+const MARGIN: Duration = Duration::from_secs(900);
+
+impl Grace {
+    /// The usual, or longer if queries may take longer.
+    pub fn for_queries(longest: Duration) -> Self {
+        let Grace { fresh, rest } = Grace::default();
+        let least = longest.saturating_add(MARGIN);
+        Grace { fresh: fresh.max(least), rest: rest.max(least) }
+    }
+}
+
 impl Default for Grace {
     fn default() -> Self {
         Grace { fresh: Duration::from_secs(3600), rest: Duration::from_secs(24 * 3600) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_outlives_every_query() {
+        let check = |longest_minutes: u64, fresh_minutes: u64, rest_minutes: u64| {
+            let Grace { fresh, rest } = Grace::for_queries(Duration::from_secs(60 * longest_minutes));
+            assert_eq!((fresh.as_secs() / 60, rest.as_secs() / 60), (fresh_minutes, rest_minutes));
+        };
+        check(1, 60, 24 * 60);
+        check(60, 75, 24 * 60);
+        check(2 * 24 * 60, 2 * 24 * 60 + 15, 2 * 24 * 60 + 15);
     }
 }

@@ -4,17 +4,22 @@
 //! error, and only to a terminal. Exit status: 0 all is well, 1 entries are lost or something was left undone, 2 it could not run.
 
 mod bar;
+mod copy;
+mod rebuild;
 mod stats;
 mod verify;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use ingest_fn::care::Scope;
-use ingest_fn::config::TenantId;
+use ingest_fn::config::{Store, StoreUrl, TenantId};
 
 use crate::cli::DayOptions;
+use crate::serve::{open, store_url};
 
+pub(crate) use copy::{backup, restore};
+pub(crate) use rebuild::rebuild;
 pub(crate) use stats::stats;
 pub(crate) use verify::verify;
 
@@ -35,6 +40,20 @@ fn status(ran: Result<bool>) -> ExitCode {
             }
             ExitCode::from(COULD_NOT_RUN)
         }
+    }
+}
+
+/// The store that was asked for. A folder must be there: a wrong name is not a sound store without logs.
+fn existing(given: Option<&str>) -> Result<Store> {
+    let url = store_url(given)?;
+    check_existing(&url)?;
+    open(&url)
+}
+
+fn check_existing(url: &StoreUrl) -> Result<()> {
+    match url.folder_path() {
+        Some(folder) if !folder.is_dir() => bail!("there is no folder {}", folder.display()),
+        _ => Ok(()),
     }
 }
 

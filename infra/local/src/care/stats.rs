@@ -8,9 +8,8 @@ use ingest_fn::config::{Counts, TenantId, price};
 use serde_json::{Value, json};
 
 use super::bar::Bar;
-use super::{scope, status};
+use super::{existing, scope, status};
 use crate::cli::{Format, StatsOptions};
-use crate::serve::{open, store_url};
 
 /// Counts and prints.
 pub(crate) async fn stats(options: &StatsOptions) -> ExitCode {
@@ -19,7 +18,7 @@ pub(crate) async fn stats(options: &StatsOptions) -> ExitCode {
 
 async fn run(options: &StatsOptions) -> Result<bool> {
     let part = &options.part;
-    let store = open(&store_url(part.store.as_deref())?)?;
+    let store = existing(part.store.as_deref())?;
     let bar = Bar::new(part.format);
     let counted = care::stats(&store, &scope(&part.days)?, &bar).await;
     bar.finish();

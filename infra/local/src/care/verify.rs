@@ -7,9 +7,8 @@ use ingest_fn::care::{self, Verified, VerifySettings};
 use ingest_fn::config::now_ns;
 
 use super::bar::Bar;
-use super::{scope, status};
+use super::{existing, scope, status};
 use crate::cli::{Format, VerifyOptions};
-use crate::serve::{open, store_url};
 
 /// Verifies, prints, and says by its status whether all is well.
 pub(crate) async fn verify(options: &VerifyOptions) -> ExitCode {
@@ -18,7 +17,7 @@ pub(crate) async fn verify(options: &VerifyOptions) -> ExitCode {
 
 async fn run(options: &VerifyOptions) -> Result<bool> {
     let part = &options.part;
-    let store = open(&store_url(part.store.as_deref())?)?;
+    let store = existing(part.store.as_deref())?;
     let bar = Bar::new(part.format);
     let settings = VerifySettings { quick: options.quick, now_ms: now_ns() / 1_000_000 };
     let verified = care::verify(&store, &scope(&part.days)?, &settings, &bar).await;

@@ -1,7 +1,9 @@
 //! `logbarn serve` as a user runs it: the built binary, real sockets, real files, real signals.
 
+mod care;
 mod first_steps;
 mod front_door;
+mod full;
 mod kill;
 mod query;
 mod stop;

@@ -20,7 +20,7 @@ use crate::plan::{Plan, PlannedRun};
 use crate::rows::{Columns, Metadata, MetadataColumns, Rows};
 use crate::scan::Scan;
 use crate::tenants::Tenants;
-use crate::{Engine, Error, Limits, deadline, labels};
+use crate::{Engine, Error, Limits, attempts, deadline, labels};
 
 use miner::Miner;
 pub use miner::Pattern;
@@ -63,16 +63,21 @@ impl Engine {
     pub async fn patterns(&self, request: PatternsRequest) -> Result<Patterns, Error> {
         let selector = Selector::new(&labels::matchers(&request.selector)?)?;
         let tenants = Tenants::of_selectors(&request.tenants, std::slice::from_ref(&request.selector))?;
-        let (scan, _cancel) = Scan::new(self.reader(tenants));
-        let mined = deadline::within(&request.limits, mine(&request, &selector, &scan)).await?;
-        let mut warnings = Vec::new();
+        let (request, selector) = (&request, &selector);
+        let work = |reader| async move {
+            let (scan, _cancel) = Scan::new(reader);
+            mine(request, selector, &scan).await
+        };
+        let attempts = self.attempts(tenants, request.limits.skip_corrupt_segments, work);
+        let (mined, reader) = deadline::within(&request.limits, attempts).await?;
+        let mut warnings = attempts::warnings(reader.left_out());
         if mined.forgotten() > 0 {
             let lines = mined.forgotten();
             warnings.push(format!("too many patterns at once; {lines} lines of rare ones are not counted"));
         }
         let mut patterns = mined.finish();
         patterns.truncate(PATTERNS_MAX);
-        Ok(Patterns { patterns, warnings, stats: scan.reader().stats() })
+        Ok(Patterns { patterns, warnings, stats: reader.stats() })
     }
 }
 

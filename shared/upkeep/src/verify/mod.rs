@@ -7,6 +7,8 @@
 mod orphans;
 mod segment;
 
+pub(crate) use orphans::is_seen;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -287,7 +289,7 @@ impl Verifier<'_> {
         }
         let current = current::segments(tenant, day, objects, manifest);
         for (key, listed) in found {
-            let seen = orphans::is_seen(self.store, listed, &current).await;
+            let seen = is_seen(self.store, listed, &current).await;
             let lost_version = key.born > manifest.version + 1;
             let (loses, why) = match seen {
                 _ if lost_version => {
