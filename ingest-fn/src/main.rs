@@ -18,9 +18,10 @@ async fn main() -> anyhow::Result<()> {
         "this is the function for AWS Lambda (AWS_LAMBDA_RUNTIME_API is not set); to run Logbarn here, use `logbarn serve`"
     );
     // A function serves one request at a time: there is nobody to wait for.
-    let commit = CommitSettings { window: Duration::ZERO, ..CommitSettings::new(&settings.config, true) };
-    let merges = Merges::new(settings.store, &settings.config, settings.merger);
-    let ingest = Ingest::new(merges.watched_store(), Arc::new(settings.config), commit);
+    let config = Arc::new(settings.config);
+    let commit = CommitSettings { window: Duration::ZERO, ..CommitSettings::new(&config, true) };
+    let merges = Merges::new(settings.store, &config, settings.merger);
+    let ingest = Ingest::new(merges.watched_store(), config, commit);
     let ingest = ingest.with_event_settings(settings.events.clone());
     let events = Events::new(ingest.clone(), settings.events).with_merges(merges);
     let function = Function::new(router(ingest), events);

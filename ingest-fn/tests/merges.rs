@@ -45,11 +45,11 @@ async fn asking(yaml: &str, status: StatusCode) -> Asking {
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let functions = Functions::open(variables).expect("settings");
-    let config = Config::from_yaml(yaml).expect("the configuration loads");
+    let config = Arc::new(Config::from_yaml(yaml).expect("the configuration loads"));
     let world = world(yaml);
     let merges = Merges::new(world.store.clone(), &config, Some((functions, "ingest".to_owned())));
     let commit = CommitSettings::new(&config, false);
-    let ingest = Ingest::new(merges.watched_store(), Arc::new(config), commit).with_clock(|| NOW_NS);
+    let ingest = Ingest::new(merges.watched_store(), config, commit).with_clock(|| NOW_NS);
     let events = Events::new(ingest.clone(), EventSettings::default()).with_merges(merges);
     Asking { world, function: Function::new(router(ingest), events), told }
 }

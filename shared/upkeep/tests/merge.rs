@@ -14,7 +14,9 @@ use object_store::memory::InMemory;
 use store::faulty::{Fault, Faulty, Operation, Rule};
 use store::{Store, Watch};
 use tokio::time::Instant;
-use upkeep::{Grace, Keep, KeepAll, MergeSettings, Merged, Permission, Policy, Upkeep, collect_day, merge_day, tend_day};
+use upkeep::{
+    Grace, Keep, KeepAll, MergeSettings, Merged, Permission, Policy, Upkeep, collect_day, merge_day, tend_day,
+};
 
 use crate::support::{Load, day, read, read_with, tenant};
 
