@@ -214,7 +214,7 @@ impl Copier<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(why) = self.is_foreign(objects, &there, &manifest).await? {
+        if let Some(why) = self.is_foreign((tenant, day), objects, &there, &manifest).await? {
             self.found(FindingKind::Foreign, format!("t/{tenant}/{day}"), true, why);
             return Ok(());
         }
@@ -240,6 +240,7 @@ impl Copier<'_> {
     /// Why the target's day does not go on as the source's does, if it does not.
     async fn is_foreign(
         &self,
+        (tenant, day): (&TenantId, Day),
         objects: &DayObjects,
         there: &DayObjects,
         manifest: &Manifest,
@@ -249,17 +250,22 @@ impl Copier<'_> {
             let source = manifest.version;
             return Ok(Some(format!("the target has version {version}, the source {source}: it has gone its own way")));
         }
-        match objects.manifests.iter().find(|(v, _)| v == version) {
-            Some((_, source)) => {
-                let (source, target) =
-                    futures::future::try_join(self.from.read(&source.key), self.to.read(&target.key)).await?;
-                let why = || format!("its version {version} is not that of the source: it has gone its own way");
-                Ok((source != target).then(why))
+        if let Some((_, source)) = objects.manifests.iter().find(|(v, _)| v == version) {
+            let (source, target) =
+                futures::future::try_join(self.from.read(&source.key), self.to.read(&target.key)).await?;
+            if source == target {
+                return Ok(None);
             }
-            // Collected at the source. Nobody merges a backup, so there it came from the source.
-            None if self.settings.direction != Direction::Restore => Ok(None),
-            None => Ok(Some(format!("its version {version} is not known to the source: restore to an empty place"))),
+            // One that is damaged here, and was rebuilt since, says nothing about what it was.
+            let read = self.from.manifest(tenant, day, *version).await;
+            if !matches!(read, Err(store::Error::Corrupt { .. })) {
+                return Ok(Some(format!("its version {version} is not that of the source: it has gone its own way")));
+            }
         }
+        // Collected or damaged at the source. Nobody merges a backup, so there it came from the source.
+        let is_backup = self.settings.direction != Direction::Restore;
+        let why = || format!("its version {version} is not known to the source: restore to an empty place");
+        Ok((!is_backup).then(why))
     }
 
     /// Copies an object, unless it is there.

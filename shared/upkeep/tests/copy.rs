@@ -14,7 +14,7 @@ use store::{Store, StoreUrl};
 use testkit::moto::Moto;
 use upkeep::{
     Copied, CopySettings, Direction, Error, Finding, FindingKind, Grace, KeepAll, MergeSettings, Permission, Progress,
-    Scope, VerifySettings, collect_day, copy, merge_day, verify,
+    Scope, VerifySettings, collect_day, copy, merge_day, rebuild, verify,
 };
 
 use crate::support::{Load, Seen, day, read, tenant};
@@ -265,4 +265,24 @@ async fn damage_is_told() {
     std::fs::remove_file(&file).unwrap();
     assert_eq!(copied(&from, &to, &backup()).await.unwrap().objects, 1);
     check(&to, &load.entries(), &load.entries(), "put right").await;
+}
+
+/// A manifest that the backup has, and that is damaged at the source and rebuilt, is no other history.
+#[tokio::test]
+async fn a_rebuilt_source_is_backed_up_further() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let open = |folder: &std::path::Path| Store::open(&StoreUrl::folder(folder).unwrap(), []).unwrap();
+    let load = Load::new(6, 50);
+    for batch in 0..4 {
+        load.put(&open(one.path()), batch).await.unwrap();
+    }
+    merge(&open(one.path())).await;
+    assert_eq!(copied(&open(one.path()), &open(two.path()), &backup()).await.unwrap().objects, 2);
+    let objects = open(one.path()).day_objects(&tenant(), day()).await.unwrap();
+    std::fs::write(one.path().join(objects.manifests[0].1.key.as_str()), "logbarn manifest").unwrap();
+    assert_eq!(copied(&open(one.path()), &open(two.path()), &backup()).await.unwrap().losses, 1, "it cannot be read");
+    assert_eq!(rebuild(&open(one.path()), &Scope::default(), false, &()).await.unwrap().len(), 1);
+    load.put(&open(one.path()), 4).await.unwrap();
+    assert_eq!(copied(&open(one.path()), &open(two.path()), &backup()).await.unwrap().losses, 0);
+    check(&open(two.path()), &load.entries_of(0..5), &load.entries_of(0..5), "after a rebuild").await;
 }
