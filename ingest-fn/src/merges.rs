@@ -4,10 +4,11 @@
 //! frozen: what is due is asked for before it. A merge ends within its invocation, and asks for another only if it has done something
 //! and there is more, a bounded number of times in a row.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::upkeep::{Grace, MergeSettings, Permission, Policy, Reminder, Tended, keep_of, tend_day};
+use ::upkeep::{Grace, MergeSettings, Permission, Policy, Reminder, Tended, keep_of, owed_days, tend_day};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use invoke::{Functions, InvokeError};
 use loki_api::aws::own::MergeRequest;
@@ -26,6 +27,8 @@ const INPUT_BYTES_MAX: u64 = 64 << 20;
 const FRESH_OF_PAST_DAYS_MIN: usize = 2;
 /// Days of each tenant, the newest first, that a schedule looks after.
 const DAYS_LOOKED_AFTER_MAX: usize = 8;
+/// Days of each tenant that may hold what is past or deleted, the newest first, that it looks after besides.
+const DAYS_OWED_MAX: usize = 100;
 /// Requests that a schedule has under way.
 const REQUESTS_AT_ONCE_MAX: usize = 8;
 /// Of the time that is left, so much is kept for the answer and the next request.
@@ -125,7 +128,7 @@ impl Merges {
         }
         let mut requests = Vec::new();
         for tenant in inner.store.tenants().await? {
-            requests.extend(inner.newest_days(&tenant, today).await?);
+            requests.extend(inner.days_of(&tenant, today).await?);
         }
         let days = requests.len();
         let told = requests.into_iter().map(|request: MergeRequest| functions.tell(function, request.event().into()));
@@ -146,10 +149,12 @@ impl Inner {
         }
     }
 
-    async fn newest_days(&self, tenant: &TenantId, today: Day) -> Result<Vec<MergeRequest>, store::Error> {
-        let days = self.store.days(tenant).await?;
-        let newest = days.into_iter().rev().take(DAYS_LOOKED_AFTER_MAX);
-        Ok(newest.map(|day| MergeRequest { all: day < today, ..MergeRequest::new(tenant.clone(), day) }).collect())
+    async fn days_of(&self, tenant: &TenantId, today: Day) -> Result<Vec<MergeRequest>, MergeFailure> {
+        let newest = self.store.days(tenant).await?.into_iter().rev().take(DAYS_LOOKED_AFTER_MAX);
+        let owed = owed_days(&self.store, tenant, &self.policy).await?.into_iter().take(DAYS_OWED_MAX);
+        let days: BTreeSet<Day> = newest.chain(owed).collect();
+        let request = |day| MergeRequest { all: day < today, ..MergeRequest::new(tenant.clone(), day) };
+        Ok(days.into_iter().map(request).collect())
     }
 
     /// Only who has got somewhere asks again, so that what cannot be done is not tried for ever.

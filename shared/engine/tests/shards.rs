@@ -263,7 +263,9 @@ fn check_stats(whole: &Answer, cut: &Answer, way: &Way, fates: &[Fate]) -> Resul
     if fates.iter().all(|fate| *fate == Fate::Answered) {
         prop_assert_eq!(cut.stats.shards_undone, 0);
     } else if fates.iter().all(|fate| *fate != Fate::Answered) {
-        prop_assert_eq!(cut.stats.shards_undone, cut.stats.shards);
+        // Log queries stop when they have enough: what was asked by then is not waited for.
+        let enough = matches!(cut.value, Value::Entries(_)) && cut.stats.shards_undone > 0;
+        prop_assert!(enough || cut.stats.shards_undone == cut.stats.shards, "{:?}", cut.stats);
     }
     prop_assert_eq!(whole.stats.segments, cut.stats.segments);
     prop_assert_eq!(whole.stats.entries_returned, cut.stats.entries_returned);

@@ -54,6 +54,12 @@ pub async fn keep_of(store: &Store, tenant: &TenantId, policy: &Policy) -> Resul
     }
 }
 
+/// What is forgotten of a tenant: asks the store for its delete requests, if they are heeded.
+pub(crate) async fn forget_of(store: &Store, tenant: &TenantId, rules: Rules) -> Result<Forget, Error> {
+    let requests = if rules.heeds_deletes() { store.deletes(tenant).await? } else { Vec::new() };
+    Forget::new(rules, &requests).map_err(|why| Error::Internal(why.to_string()))
+}
+
 /// Keeps what is not past its retention, nor deleted for good.
 pub struct Forgetting {
     forget: Forget,
@@ -62,10 +68,9 @@ pub struct Forgetting {
 }
 
 impl Forgetting {
-    /// Of a tenant: asks the store for its delete requests, if they are heeded.
+    /// Of a tenant.
     pub async fn of(store: &Store, tenant: &TenantId, rules: Rules) -> Result<Arc<dyn Keep>, Error> {
-        let requests = if rules.heeds_deletes() { store.deletes(tenant).await? } else { Vec::new() };
-        let forget = Forget::new(rules, &requests).map_err(|why| Error::Internal(why.to_string()))?.for_good();
+        let forget = forget_of(store, tenant, rules).await?.for_good();
         Ok(Arc::new(Forgetting { forget, last: Mutex::default() }))
     }
 

@@ -30,6 +30,8 @@ mod garbage;
 mod counts;
 mod permission;
 
+mod owed;
+
 mod background;
 
 mod reminder;
@@ -50,6 +52,7 @@ pub use engine::{Deletes, ForgetSettings, Policy, StreamPeriod, check_retention_
 pub use error::Error;
 pub use garbage::{Collected, collect_day};
 pub use keep::{Forgetting, Keep, KeepAll, keep_of};
+pub use owed::owed_days;
 pub use permission::Permission;
 pub use rebuild::{Rebuilt, rebuild};
 pub use reminder::Reminder;

@@ -74,6 +74,12 @@ impl Watch for Reminder {
             self.state().due((tenant.clone(), day));
         }
     }
+
+    fn owes(&self, tenant: &TenantId, day: Option<Day>) {
+        if let Some(day) = day {
+            self.state().due((tenant.clone(), day));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Engine, EngineSettings};
+use model::{Day, Entry, Labels};
 use object_store::memory::InMemory;
-use store::Store;
+use segment::{Options, Writer};
 use store::faulty::Faulty;
+use store::{FreshKey, Store};
 use upkeep::{
     Deletes, ForgetSettings, Grace, MergeSettings, Permission, Policy, StreamPeriod, Upkeep, collect_day, keep_of,
     merge_day,
@@ -146,4 +148,26 @@ async fn a_question_makes_a_day_due() {
     assert!(read_with(&asking).await.is_empty());
     upkeep.settled().await;
     assert!(stored(&bare).await.is_empty());
+}
+
+/// A day that is wholly past goes although nobody asks for it or writes to it: a write to another day is occasion enough.
+#[tokio::test]
+async fn a_past_day_goes_by_the_way() {
+    let bare = Store::new(Arc::new(InMemory::new()));
+    Load::new(3, 100).put_all(&bare).await;
+    let month = ForgetSettings { retention_period: 30 * DAY, ..ForgetSettings::default() };
+    let late = policy(month, START_NS + 40 * DAY_NS);
+    let upkeep = Upkeep::new(bare.clone(), MergeSettings::default(), Grace::default(), Permission::OnlyMerger, late);
+    let young_ns = START_NS + 39 * DAY_NS;
+    let mut writer = Writer::new(Options::default());
+    writer.add(
+        &Labels::from_iter([("app", "young")]),
+        &[Entry { timestamp_ns: young_ns, line: "young".to_owned(), metadata: Labels::default() }],
+    );
+    let segment = writer.finish().unwrap();
+    let key = FreshKey { day: Day::of(young_ns), min_ts: young_ns, max_ts: young_ns, batch_id: 99, rows: 1 };
+    upkeep.watched_store().put_fresh(&tenant(), key, segment.bytes.into()).await.unwrap();
+    upkeep.settled().await;
+    assert!(bare.current(&tenant(), day()).await.unwrap().fresh.is_empty());
+    assert_eq!(bare.current(&tenant(), Day::of(young_ns)).await.unwrap().fresh.len(), 1, "what is young stays");
 }
