@@ -159,11 +159,10 @@ async fn a_past_day_goes_by_the_way() {
     let late = policy(month, START_NS + 40 * DAY_NS);
     let upkeep = Upkeep::new(bare.clone(), MergeSettings::default(), Grace::default(), Permission::OnlyMerger, late);
     let young_ns = START_NS + 39 * DAY_NS;
+    let (labels, line) = (Labels::from_iter([("app", "young")]), "young".to_owned());
+    let entries = [Entry { timestamp_ns: young_ns, line, metadata: Labels::default() }];
     let mut writer = Writer::new(Options::default());
-    writer.add(
-        &Labels::from_iter([("app", "young")]),
-        &[Entry { timestamp_ns: young_ns, line: "young".to_owned(), metadata: Labels::default() }],
-    );
+    writer.add(&labels, &entries);
     let segment = writer.finish().unwrap();
     let key = FreshKey { day: Day::of(young_ns), min_ts: young_ns, max_ts: young_ns, batch_id: 99, rows: 1 };
     upkeep.watched_store().put_fresh(&tenant(), key, segment.bytes.into()).await.unwrap();
