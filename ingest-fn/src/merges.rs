@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::upkeep::{Grace, MergeSettings, Permission, Policy, Reminder, Tended, keep_of, owed_days, tend_day};
+use door::upkeep::{grace, merge_settings, permission, policy};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use invoke::{Functions, InvokeError};
 use loki_api::aws::own::MergeRequest;
@@ -18,8 +19,6 @@ use serde_json::{Value, json};
 use store::Store;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
-
-use crate::upkeep::{grace, merge_settings, permission, policy};
 
 /// Bytes of segments that one merge takes: it has to end well within an invocation on a third of a processor.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
@@ -76,7 +75,7 @@ impl Merges {
         let settings = MergeSettings { input_bytes_max: INPUT_BYTES_MAX, ..merge_settings(config) };
         let reminder = Reminder::new(settings.clone());
         let (permission, permitted, grace) = (permission(config), OnceCell::new(), grace(config));
-        let policy = policy(config);
+        let policy = policy(config, crate::config::now_ns);
         Merges(Arc::new(Inner { store, settings, grace, permission, policy, permitted, reminder, asked }))
     }
 

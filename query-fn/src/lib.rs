@@ -6,7 +6,6 @@
 pub mod config;
 mod error;
 mod fan;
-mod forget;
 mod function;
 mod merges;
 mod metrics;
@@ -96,7 +95,7 @@ impl Query {
             skip_corrupt_segments: logbarn.skip_corrupt_segments,
             ..EngineSettings::default()
         };
-        let engine = Engine::new(store.clone(), settings).heeding(forget::policy(&config));
+        let engine = Engine::new(store.clone(), settings).heeding(door::upkeep::policy(&config, request::now_ns));
         let engine = match fan_out {
             Some(fan_out) => engine.with_fan_out(fan_out),
             None => engine,

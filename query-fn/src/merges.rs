@@ -9,7 +9,7 @@ use invoke::{Functions, InvokeError};
 use loki_api::aws::own::MergeRequest;
 use loki_api::config::Config;
 use store::Store;
-use upkeep::{MergeSettings, Reminder};
+use upkeep::Reminder;
 
 /// Who merges, and what is due.
 #[derive(Clone)]
@@ -26,12 +26,11 @@ impl Merges {
         environment: Vec<(String, String)>,
         function: String,
     ) -> Result<Self, InvokeError> {
-        let settings = MergeSettings {
-            fresh_count_min: config.logbarn.merge_objects_min.max(1),
-            fresh_bytes_min: config.logbarn.merge_bytes_min.max(1),
-            ..MergeSettings::default()
-        };
-        Ok(Merges { reminder: Reminder::new(settings), functions: Functions::open(environment)?, function })
+        Ok(Merges {
+            reminder: Reminder::new(door::upkeep::merge_settings(config)),
+            functions: Functions::open(environment)?,
+            function,
+        })
     }
 
     /// The same store, whose listings are seen here.

@@ -1,12 +1,13 @@
 //! What both functions have before their routers: who may come in, and what is seen of each request.
 //!
 //! In: the API of one side or of several. Out: a whole server: who signed in is let in, each request has a trace id, a line in the
-//! log and a place in Loki's metric, and `/metrics` prints what was counted.
+//! log and a place in Loki's metric, and `/metrics` prints what was counted. What a configuration says to both is read here, too.
 
 pub mod config;
 mod exposition;
 mod observe;
 mod sign_in;
+pub mod upkeep;
 
 use std::sync::Arc;
 

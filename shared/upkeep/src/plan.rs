@@ -3,9 +3,11 @@
 //! In: what a day holds, and settings. Out: inputs in time order, or nothing if the day is not due. Pure. Fresh segments come first,
 //! the oldest of them; then merged ones of about one size, so that an entry is rewritten about as often as sizes multiply.
 
+use std::collections::BTreeMap;
+
 use model::{Day, TenantId};
 use segment::TRAILER_BYTES;
-use store::{DayObjects, FreshKey, Manifest, Marks, MergedKey, SegmentRef};
+use store::{DayObjects, FreshKey, Manifest, MergedKey, SegmentRef};
 
 use crate::{Keep, MergeSettings};
 
@@ -62,38 +64,23 @@ pub(crate) fn next(
     let owes = |Chosen { segment, .. }: &Chosen| {
         keep.marks(segment.min_ts, segment.max_ts).iter().any(|mark| !segment.forgot.contains(mark))
     };
-    let owing: Vec<Chosen> = rest.into_iter().filter(owes).collect();
+    let owing: Vec<Chosen> = rest.iter().filter(|chosen| owes(chosen)).cloned().collect();
     if !owing.is_empty() {
         return Some(Work::Forget(bounded(owing, settings)));
     }
-    choose(tenant, day, objects, manifest, settings).map(Work::Merge)
+    choose(rest, settings).map(Work::Merge)
 }
 
-/// The inputs of the next merge.
-pub(crate) fn choose(
-    tenant: &TenantId,
-    day: Day,
-    objects: &DayObjects,
-    manifest: &Manifest,
-    settings: &MergeSettings,
-) -> Option<Vec<Chosen>> {
-    let fresh: Vec<Chosen> = (objects.fresh.iter())
-        .filter(|(facts, _)| !manifest.consumed.contains_key(facts))
-        .map(|(facts, listed)| {
-            let FreshKey { min_ts, max_ts, rows, .. } = *facts;
-            let (key, size) = (listed.key.clone(), listed.size);
-            let segment = SegmentRef { key, size, min_ts, max_ts, rows, fresh: true, forgot: Marks::default() };
-            Chosen { origin: Origin::Fresh(*facts), segment }
-        })
-        .collect();
+/// The inputs of the next merge, of all that is current.
+fn choose(current: Vec<Chosen>, settings: &MergeSettings) -> Option<Vec<Chosen>> {
+    let (fresh, merged): (Vec<Chosen>, Vec<Chosen>) = current.into_iter().partition(|chosen| chosen.segment.fresh);
     let bytes: u64 = fresh.iter().map(|chosen| chosen.segment.size).sum();
-    if !fresh.is_empty() && (fresh.len() >= settings.fresh_count_min || bytes >= settings.fresh_bytes_min) {
+    if !fresh.is_empty() && settings.is_due(fresh.len(), bytes) {
         return Some(bounded(fresh, settings));
     }
-    let mut tiers: std::collections::BTreeMap<u32, Vec<Chosen>> = Default::default();
-    for merged in manifest.segments.iter().filter(|merged| merged.size < settings.output_bytes) {
-        let chosen = Chosen { origin: Origin::Merged(merged.key), segment: merged.segment(tenant, day) };
-        tiers.entry(tier(merged.size)).or_default().push(chosen);
+    let mut tiers: BTreeMap<u32, Vec<Chosen>> = BTreeMap::new();
+    for chosen in merged.into_iter().filter(|chosen| chosen.segment.size < settings.output_bytes) {
+        tiers.entry(tier(chosen.segment.size)).or_default().push(chosen);
     }
     let due = tiers.into_values().find(|tier| tier.len() >= settings.tier_count_min.max(2))?;
     Some(bounded(due, settings)).filter(|inputs| inputs.len() > 1)
