@@ -1,5 +1,6 @@
 //! Configurations that are taken, and what is said of those that are not.
 
+use super::units::{parse_bytes, parse_duration};
 use super::*;
 
 #[test]
