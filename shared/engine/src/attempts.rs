@@ -2,7 +2,8 @@
 //!
 //! In: work that reads segments. Out: its result by one listing from beginning to end, so that no entry is seen twice or missed. A
 //! listed object that is gone was merged and collected meanwhile: a new listing shows what it has become. One that is gone in two
-//! listings in a row is missing. A damaged or missing segment ends the question with an error that names it, unless the question is
+//! listings in a row is missing. What is found damaged for the first time is read from the store again: it may have been repaired
+//! since it was kept. A damaged or missing segment ends the question with an error that names it, unless the question is
 //! to go on without it: then it begins again, and the answer says what was left out.
 
 use std::collections::BTreeMap;
@@ -44,6 +45,10 @@ impl Engine {
                     starts += 1;
                     reader = reader.again(None);
                     gone = Some(key);
+                    continue;
+                }
+                Err(Error::Corrupt { key, .. }) if reader.distrust(&key) => {
+                    reader = reader.again(None);
                     continue;
                 }
                 Err(Error::Gone { key }) => Error::Corrupt { key, why: "it is listed, but not there".to_owned() },

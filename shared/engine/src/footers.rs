@@ -1,6 +1,6 @@
 //! Opened segments, kept between queries: footers and the bytes around them, keyed by object name, with what was decoded of them.
 //!
-//! Segments are immutable, so nothing here is ever stale. What was used longest ago goes first when the bound is passed.
+//! Segments are immutable, so nothing here is stale unless a damaged one was repaired: that one is removed. What was used longest ago goes first when the bound is passed.
 //! Equal label sets of all segments are one in memory, so that comparing streams looks at no text.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -148,6 +148,16 @@ impl Footers {
             inner.bytes -= old.bytes;
         }
         inner.shrink_to(self.bytes_max);
+    }
+
+    /// Forgets an object, under whichever names.
+    pub(crate) fn remove(&self, object: &str) {
+        let mut inner = self.lock();
+        let Inner { opened, uses, bytes, .. } = &mut *inner;
+        for (_, old) in opened.extract_if(|_, kept| &*kept.opened.object == object) {
+            uses.remove(&old.last_use);
+            *bytes = bytes.saturating_sub(old.bytes);
+        }
     }
 
     /// Equal labels as one in memory, whoever came first.

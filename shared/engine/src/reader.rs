@@ -82,6 +82,12 @@ impl Reader {
         &self.blocks
     }
 
+    /// Forgets all that is kept of an object, which was found damaged. True: for the first time.
+    pub(crate) fn distrust(&self, object: &str) -> bool {
+        self.footers.remove(object);
+        self.blocks.distrust(object)
+    }
+
     /// The lines of a block among its columns, if they are kept decoded: then their range need not be read.
     pub(crate) fn decoded_lines(&self, opened: &OpenSegment, columns: &mut Vec<&ColumnMeta>) -> Option<Arc<Lines>> {
         let at = columns.iter().position(|column| column.kind == ColumnKind::Lines)?;

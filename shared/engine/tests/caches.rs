@@ -20,6 +20,11 @@ const QUESTIONS: [&str; 4] = [
 /// Two segments of several small blocks.
 async fn stored() -> Store {
     let store = Store::open(&StoreUrl::memory(), []).expect("a store in memory");
+    fill(&store).await;
+    store
+}
+
+async fn fill(store: &Store) {
     for batch in 0..2 {
         let entry = |at: i64| {
             let metadata = Labels::from_pairs([("trace_id", format!("t{at}"))]);
@@ -36,7 +41,6 @@ async fn stored() -> Store {
         let key = FreshKey { day: Day::of(min_ts), min_ts, max_ts, batch_id: batch as u128, rows: built.rows };
         store.put_fresh(&TenantId::single(), key, built.bytes.into()).await.expect("stored");
     }
-    store
 }
 
 /// An engine that reads small pieces, with room for so much.
@@ -54,6 +58,10 @@ fn engine(store: &Store, memory: usize, directory: Option<&Path>) -> Engine {
 }
 
 async fn ask(engine: &Engine, query: &str) -> Answer {
+    try_to_ask(engine, query).await.expect("an answer")
+}
+
+async fn try_to_ask(engine: &Engine, query: &str) -> Result<Answer, engine::Error> {
     let (start_ns, end_ns) = (START_NS, START_NS + 3600 * SECOND_NS);
     let request = QueryRequest {
         tenants: vec![TenantId::single()],
@@ -64,7 +72,7 @@ async fn ask(engine: &Engine, query: &str) -> Answer {
         limits: Limits::default(),
         partial_series: false,
     };
-    engine.query(request).await.expect("an answer")
+    engine.query(request).await
 }
 
 /// Asks everything; the answers, and the bytes that the store gave for each.
@@ -143,4 +151,39 @@ async fn what_is_damaged_on_disk_is_read_from_the_store_again() {
     assert_eq!(bytes, cold);
     assert_same(&first, &second);
     assert_eq!(ask_all(&healed).await.1, [0; 4]);
+}
+
+/// The files of all segments below a folder.
+fn segment_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let all = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    all.flat_map(|path| if path.is_dir() { segment_files(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_repair_under_the_same_name_is_seen_at_once() {
+    let (data, blocks) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let url = StoreUrl::folder(data.path()).expect("a folder's address");
+    let store = Store::open(&url, []).expect("a folder");
+    fill(&store).await;
+    let (want, _) = ask_all(&engine(&store, 0, None)).await;
+    let files = segment_files(data.path());
+    let whole: Vec<Vec<u8>> = files.iter().map(|path| std::fs::read(path).expect("a segment")).collect();
+    for (path, bytes) in files.iter().zip(&whole) {
+        let damaged: Vec<u8> =
+            bytes.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at < bytes.len() / 2)).collect();
+        std::fs::write(path, damaged).expect("damaged");
+    }
+    let asked_before = engine(&store, 1 << 20, Some(blocks.path()));
+    let failed = try_to_ask(&asked_before, QUESTIONS[2]).await.expect_err("its blocks are damaged");
+    assert!(matches!(failed, engine::Error::Corrupt { .. }), "{failed}");
+    for (path, bytes) in files.iter().zip(&whole) {
+        std::fs::write(path, bytes).expect("repaired");
+    }
+    let kept_on_disk = engine(&store, 1 << 20, Some(blocks.path()));
+    let (other_process, _) = ask_all(&kept_on_disk).await;
+    let (same_process, _) = ask_all(&asked_before).await;
+    assert_same(&want, &same_process);
+    assert_same(&want, &other_process);
 }

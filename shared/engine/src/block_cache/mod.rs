@@ -1,14 +1,14 @@
 //! Ranges of segments that were read from the store, kept: in memory, and on disk if there is a folder for them.
 //!
-//! In: an object's name and a range. Out: its bytes, or nothing. Segments are immutable, so nothing here is ever stale. Both
-//! places are bounded. Never an error: what cannot be kept or read back is read from the store again. Lines that are decoded a
+//! In: an object's name and a range. Out: its bytes, or nothing. Segments are immutable, so nothing here is stale, unless a damaged
+//! one was repaired: what was found damaged is not read from here again. Both places are bounded. Never an error: what cannot be kept or read back is read from the store again. Lines that are decoded a
 //! second time are kept decoded, in the place of their range: most of what a repeated search costs is to decompress them.
 
 mod disk;
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -26,6 +26,8 @@ const OVERHEAD_BYTES: u64 = 160;
 
 /// Most ranges of which it is known that their lines were decoded once; beyond that all are forgotten.
 const DECODED_KNOWN_MAX: usize = 4096;
+/// Most objects that are distrusted; beyond that all are trusted again.
+const DISTRUSTED_MAX: usize = 1024;
 
 /// A range of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,6 +62,8 @@ pub(crate) struct BlockCache {
     disk: Option<Arc<Disk>>,
     /// Ranges whose lines were decoded once.
     decoded: Mutex<HashSet<Place, RandomState>>,
+    /// Objects of which nothing is read from disk, but what is read from the store is written there.
+    distrusted: Mutex<HashSet<String, RandomState>>,
 }
 
 impl BlockCache {
@@ -77,7 +81,26 @@ impl BlockCache {
             .block_cache_directory
             .as_ref()
             .map(|directory| Arc::new(Disk::new(directory.clone(), settings.block_cache_disk_bytes_max)));
-        BlockCache { memory, disk, decoded: Mutex::default() }
+        BlockCache { memory, disk, decoded: Mutex::default(), distrusted: Mutex::default() }
+    }
+
+    /// Forgets what is kept of an object. True: for the first time.
+    pub(crate) fn distrust(&self, object: &str) -> bool {
+        self.memory.iter().for_each(|memory| memory.retain(|place, _| &*place.object != object));
+        let mut distrusted = self.lock_distrusted();
+        if distrusted.len() >= DISTRUSTED_MAX {
+            distrusted.clear();
+        }
+        distrusted.insert(object.to_owned())
+    }
+
+    fn lock_distrusted(&self) -> MutexGuard<'_, HashSet<String, RandomState>> {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk, as far as this object is concerned.
+    fn disk_for(&self, object: &str) -> Option<&Arc<Disk>> {
+        self.disk.as_ref().filter(|_| !self.lock_distrusted().contains(object))
     }
 
     /// Bytes that are kept in memory.
@@ -118,12 +141,13 @@ impl BlockCache {
     /// Whether a range is kept anywhere. Reads nothing.
     pub(crate) fn has(&self, place: &Place) -> bool {
         self.memory.as_ref().is_some_and(|memory| memory.contains_key(place))
-            || self.disk.as_ref().is_some_and(|disk| disk.has(place))
+            || self.disk_for(&place.object).is_some_and(|disk| disk.has(place))
     }
 
-    /// Bytes that are kept on disk, for each place. They move to memory, if they are to stay there.
+    /// Bytes that are kept on disk, for each place, all of one object. They move to memory, if they are to stay there.
     pub(crate) async fn on_disk(&self, places: Vec<Place>, keep_in_memory: bool) -> Vec<Option<Bytes>> {
-        let Some(disk) = self.disk.clone().filter(|_| !places.is_empty()) else { return vec![None; places.len()] };
+        let disk = places.first().and_then(|place| self.disk_for(&place.object)).cloned();
+        let Some(disk) = disk else { return vec![None; places.len()] };
         let reading = tokio::task::spawn_blocking(move || {
             let found: Vec<Option<Bytes>> = places.iter().map(|place| disk.get(place)).collect();
             (places, found)
