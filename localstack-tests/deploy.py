@@ -6,14 +6,19 @@
 Run it with the Python of target/localstack (.ci/localstack installs it). Starts LocalStack with the executor that runs functions
 as processes, makes a bucket, creates `ingest` and `query` with Function URLs, and serves a front door on a free port that sends
 pushes to the one and questions to the other. COMMAND finds its address in LOGBARN_FRONT_URL, LocalStack's in AWS_ENDPOINT_URL.
+The other scripts beside this one use `Deployed` themselves.
 """
-import argparse, http.server, io, os, shutil, socket, subprocess, sys, tempfile, threading, time, urllib.error, urllib.request, zipfile
+import argparse, http.server, io, json, os, shutil, socket, subprocess, sys, tempfile, threading, time, urllib.error, urllib.request, zipfile
 
 import boto3
 
+from door import Door
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 BUCKET = "logbarn"
 STORE = f"s3://{BUCKET}/logs"
 START_SECONDS_MAX = 60
+CONFIG = "shared/testkit/conformance/server.yaml"
 
 
 def free_port():
@@ -27,6 +32,9 @@ def start_localstack(folder, port):
         os.environ,
         GATEWAY_LISTEN=f"[::ffff:127.0.0.1]:{port}",
         LAMBDA_RUNTIME_EXECUTOR="process",
+        LAMBDA_RETRY_BASE_DELAY="1",
+        LS_PROCESS_EXECUTOR_JOURNAL=os.path.join(folder, "journal"),
+        PYTHONPATH=os.path.join(HERE, "executor"),
         DISABLE_EVENTS="1",
         SKIP_SSL_CERT_DOWNLOAD="1",
         FILESYSTEM_ROOT=folder,
@@ -54,22 +62,80 @@ def zipped(binary):
     return out.getvalue()
 
 
-def deploy(functions, name, binary, endpoint, config):
-    """Creates one function with a URL; gives the host name that the URL has."""
-    environment = dict(LOGBARN_STORE=STORE, LOGBARN_CONFIG=config, AWS_ENDPOINT_URL=endpoint, AWS_ALLOW_HTTP="true")
-    functions.create_function(
-        FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role="arn:aws:iam::000000000000:role/logbarn",
-        Code=dict(ZipFile=zipped(binary)), Timeout=60, MemorySize=512, Environment=dict(Variables=environment))
-    functions.get_waiter("function_active_v2").wait(FunctionName=name)
-    url = functions.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
-    return url.split("//")[1].split("/")[0].split(":")[0]
+class Deployed:
+    """A LocalStack of its own with both functions behind a door and a front. `with` ends it with its state."""
+
+    def __init__(self, binaries="target/release", config=None):
+        self.binaries, self.config = binaries, config or open(CONFIG).read()
+        self.folder, port = tempfile.mkdtemp(), free_port()
+        self.endpoint = f"http://127.0.0.1:{port}"
+        os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL=self.endpoint)
+        self.localstack = start_localstack(self.folder, port)
+        self.aws, self.door, self.hosts = {}, Door(self.endpoint), {}
+
+    def __enter__(self):
+        try:
+            self.client("s3").create_bucket(Bucket=BUCKET)
+            for name in ("ingest", "query"):
+                self.hosts[name] = self.create(name, f"{name}-fn")
+            self.url = self.front("query")
+            print(f"deployed: {', '.join(self.hosts)} behind {self.url}", flush=True)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.localstack.terminate()
+        self.localstack.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def client(self, service):
+        if service not in self.aws:
+            self.aws[service] = boto3.client(service)
+        return self.aws[service]
+
+    def create(self, name, binary, **environment):
+        """Creates one function with a URL; gives the host name that the URL has."""
+        environment = dict(LOGBARN_STORE=STORE, LOGBARN_CONFIG=self.config, AWS_ENDPOINT_URL=self.door.url, AWS_ALLOW_HTTP="true") | environment
+        functions = self.client("lambda")
+        functions.create_function(
+            FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role="arn:aws:iam::000000000000:role/logbarn",
+            Code=dict(ZipFile=zipped(f"{self.binaries}/{binary}")), Timeout=60, MemorySize=512, Environment=dict(Variables=environment))
+        functions.get_waiter("function_active_v2").wait(FunctionName=name)
+        url = functions.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
+        return url.split("//")[1].split("/")[0].split(":")[0]
+
+    def front(self, query):
+        """An address before the ingest function and this query function."""
+        hosts = {"ingest": self.hosts["ingest"], "query": self.hosts[query]}
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("ItsFront", (Front,), {"endpoint": self.endpoint, "hosts": hosts}))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    def invocations(self, function, since=0):
+        """What a function was invoked with, as the executor wrote it down: the pids and the payloads."""
+        if not os.path.exists(os.path.join(self.folder, "journal")):
+            return []
+        with open(os.path.join(self.folder, "journal")) as journal:
+            all = [json.loads(line) for line in journal if line.endswith("\n")]
+        return [one for one in all if one["function"] == function][since:]
+
+    def function_log(self, function):
+        """The lines of a function, as CloudWatch Logs keeps them."""
+        pages = self.client("logs").get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{function}")
+        return [line for page in pages for event in page["events"] for line in event["message"].splitlines()]
+
+    def log(self):
+        return open(os.path.join(self.folder, "localstack.log")).read()[-3000:]
 
 
 class Front(http.server.BaseHTTPRequestHandler):
     """Pushes go to the ingest function, everything else to the query function."""
     protocol_version = "HTTP/1.1"
     endpoint = hosts = None
-    PASSED = ("content-type", "content-encoding", "accept-encoding", "x-scope-orgid", "x-loki-response-encoding-flags", "x-query-tags", "x-logbarn-batch")
+    PASSED = ("content-type", "content-encoding", "accept-encoding", "x-scope-orgid", "x-loki-response-encoding-flags", "x-query-tags", "x-logbarn-batch",
+              "x-amz-firehose-request-id")
 
     def log_message(self, *_):
         pass
@@ -101,31 +167,16 @@ class Front(http.server.BaseHTTPRequestHandler):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--binaries", default="target/release")
-    ap.add_argument("--config", default="shared/testkit/conformance/server.yaml")
+    ap.add_argument("--config", default=CONFIG)
     ap.add_argument("command", nargs=argparse.REMAINDER)
     a = ap.parse_args()
-    folder, port = tempfile.mkdtemp(), free_port()
-    endpoint = f"http://127.0.0.1:{port}"
-    os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL=endpoint)
-    localstack = start_localstack(folder, port)
-    try:
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        functions, config = boto3.client("lambda"), open(a.config).read()
-        hosts = {n: deploy(functions, n, f"{a.binaries}/{n}-fn", endpoint, config) for n in ("ingest", "query")}
-        Front.endpoint, Front.hosts = endpoint, hosts
-        front = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Front)
-        threading.Thread(target=front.serve_forever, daemon=True).start()
-        os.environ["LOGBARN_FRONT_URL"] = f"http://127.0.0.1:{front.server_address[1]}"
-        print(f"deployed: {', '.join(hosts)} behind {os.environ['LOGBARN_FRONT_URL']}", flush=True)
-        command = [c.replace("FRONT_URL", os.environ["LOGBARN_FRONT_URL"]) for c in a.command]
-        status = subprocess.call(command)
+    with Deployed(a.binaries, open(a.config).read()) as deployed:
+        os.environ["LOGBARN_FRONT_URL"] = deployed.url
+        status = subprocess.call([c.replace("FRONT_URL", deployed.url) for c in a.command])
         if status:
-            print(open(os.path.join(folder, "localstack.log")).read()[-3000:], file=sys.stderr)
-        sys.exit(status)
-    finally:
-        localstack.terminate()
-        localstack.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+            print(deployed.log(), file=sys.stderr)
+    sys.exit(status)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -12,8 +12,8 @@ use store::{Store, StoreUrl};
 
 use crate::{Merges, Query};
 
-/// Where a function may write; a deployment gives it more room than `block_cache_bytes_max`.
-const EPHEMERAL_CACHE: &str = "/tmp/logbarn-blocks";
+/// The folder of blocks where a function may write: in `/tmp`, to which a deployment gives more room than `block_cache_bytes_max`.
+const EPHEMERAL_CACHE: &str = "logbarn-blocks";
 
 /// What the function needs to know.
 pub struct Settings {
@@ -44,7 +44,7 @@ impl Settings {
         }
         // The function's own disk outlives an invocation, and often many.
         if config.logbarn.block_cache_directory.is_empty() {
-            config.logbarn.block_cache_directory = EPHEMERAL_CACHE.to_owned();
+            config.logbarn.block_cache_directory = std::env::temp_dir().join(EPHEMERAL_CACHE).display().to_string();
         }
         let streams = std::env::var("LOGBARN_RESPONSE_STREAM").is_ok_and(|text| text == "true");
         let aws: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();

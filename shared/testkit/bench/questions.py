@@ -210,4 +210,5 @@ def report(a, binary, folder):
     table(a, binary, folder, "merged", merged_zstd)
 
 
-main()
+if __name__ == "__main__":
+    main()
