@@ -6,9 +6,9 @@
 Run it with the Python of target/localstack (.ci/localstack installs it). Starts LocalStack with the executor that runs functions
 as processes, makes a bucket, creates `ingest` and `query` with Function URLs, and serves a front door on a free port that sends
 pushes to the one and questions to the other. COMMAND finds its address in LOGBARN_FRONT_URL, LocalStack's in AWS_ENDPOINT_URL.
-The other scripts beside this one use `Deployed` themselves.
+The other scripts beside this one use `Deployed` or `LocalStack` themselves.
 """
-import argparse, http.server, io, json, os, shutil, socket, subprocess, sys, tempfile, threading, time, urllib.error, urllib.request, zipfile
+import argparse, http.server, io, json, os, shutil, socket, subprocess, sys, tempfile, threading, time, urllib.error, urllib.parse, urllib.request, zipfile
 
 import boto3
 
@@ -62,27 +62,16 @@ def zipped(binary):
     return out.getvalue()
 
 
-class Deployed:
-    """A LocalStack of its own with both functions behind a door and a front. `with` ends it with its state."""
+class LocalStack:
+    """A LocalStack of its own, as clients and the executor's journal show it. `with` ends it with its state."""
 
-    def __init__(self, binaries="target/release", config=None):
-        self.binaries, self.config = binaries, config or open(CONFIG).read()
-        self.folder, port = tempfile.mkdtemp(), free_port()
+    def __init__(self, binaries):
+        self.binaries, self.aws, self.folder, port = binaries, {}, tempfile.mkdtemp(), free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL=self.endpoint)
         self.localstack = start_localstack(self.folder, port)
-        self.aws, self.door, self.hosts = {}, Door(self.endpoint), {}
 
     def __enter__(self):
-        try:
-            self.client("s3").create_bucket(Bucket=BUCKET)
-            for name in ("ingest", "query"):
-                self.hosts[name] = self.create(name, f"{name}-fn")
-            self.url = self.front("query")
-            print(f"deployed: {', '.join(self.hosts)} behind {self.url}", flush=True)
-        except BaseException:
-            self.__exit__()
-            raise
         return self
 
     def __exit__(self, *_):
@@ -94,24 +83,6 @@ class Deployed:
         if service not in self.aws:
             self.aws[service] = boto3.client(service)
         return self.aws[service]
-
-    def create(self, name, binary, **environment):
-        """Creates one function with a URL; gives the host name that the URL has."""
-        environment = dict(LOGBARN_STORE=STORE, LOGBARN_CONFIG=self.config, AWS_ENDPOINT_URL=self.door.url, AWS_ALLOW_HTTP="true") | environment
-        functions = self.client("lambda")
-        functions.create_function(
-            FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role="arn:aws:iam::000000000000:role/logbarn",
-            Code=dict(ZipFile=zipped(f"{self.binaries}/{binary}")), Timeout=60, MemorySize=512, Environment=dict(Variables=environment))
-        functions.get_waiter("function_active_v2").wait(FunctionName=name)
-        url = functions.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
-        return url.split("//")[1].split("/")[0].split(":")[0]
-
-    def front(self, query):
-        """An address before the ingest function and this query function."""
-        hosts = {"ingest": self.hosts["ingest"], "query": self.hosts[query]}
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("ItsFront", (Front,), {"endpoint": self.endpoint, "hosts": hosts}))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_address[1]}"
 
     def invocations(self, function, since=0):
         """What a function was invoked with, as the executor wrote it down: the pids and the payloads."""
@@ -128,6 +99,43 @@ class Deployed:
 
     def log(self):
         return open(os.path.join(self.folder, "localstack.log")).read()[-3000:]
+
+
+class Deployed(LocalStack):
+    """Both functions behind a door and a front."""
+
+    def __init__(self, binaries="target/release", config=None):
+        super().__init__(binaries)
+        self.config, self.door, self.hosts = config or open(CONFIG).read(), Door(self.endpoint), {}
+
+    def __enter__(self):
+        try:
+            self.client("s3").create_bucket(Bucket=BUCKET)
+            for name in ("ingest", "query"):
+                self.hosts[name] = self.create(name, f"{name}-fn")
+            self.url = self.front("query")
+            print(f"deployed: {', '.join(self.hosts)} behind {self.url}", flush=True)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def create(self, name, binary, **environment):
+        """Creates one function with a URL; gives the host name that the URL has."""
+        environment = dict(LOGBARN_STORE=STORE, LOGBARN_CONFIG=self.config, AWS_ENDPOINT_URL=self.door.url, AWS_ALLOW_HTTP="true") | environment
+        functions = self.client("lambda")
+        functions.create_function(
+            FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role="arn:aws:iam::000000000000:role/logbarn",
+            Code=dict(ZipFile=zipped(f"{self.binaries}/{binary}")), Timeout=60, MemorySize=512, Environment=dict(Variables=environment))
+        functions.get_waiter("function_active_v2").wait(FunctionName=name)
+        return urllib.parse.urlsplit(functions.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]).hostname
+
+    def front(self, query):
+        """An address before the ingest function and this query function."""
+        hosts = {"ingest": self.hosts["ingest"], "query": self.hosts[query]}
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("ItsFront", (Front,), {"endpoint": self.endpoint, "hosts": hosts}))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
 
 
 class Front(http.server.BaseHTTPRequestHandler):
