@@ -1,8 +1,7 @@
 //! One function for everything it may be invoked with: HTTP requests go to the router, everything else is an event.
 //!
-//! In: the JSON of an invocation. Out: the JSON of an answer. Requests of Function URLs, API Gateway (both versions) and load
-//! balancers are told by what only they have; their answers take the form that the sender wants. Once an answer is given the process
-//! may be frozen, so everything is done before.
+//! In: the JSON of an invocation. Out: the JSON of an answer; that to a request takes the form that its sender wants. Once an answer is
+//! given the process may be frozen, so everything is done before.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use door::invocation::{PAYLOAD_BYTES_MAX, is_request, without_stage};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, LambdaEvent, Service};
 use serde_json::{Value, json};
@@ -17,12 +17,6 @@ use tokio::time::Instant;
 
 use crate::config;
 use crate::events::Events;
-
-/// The stage that has no path of its own.
-const STAGE_WITHOUT_PATH: &str = "$default";
-
-/// Bytes of a body as it stands in an event: what Lambda passes on. An emulator may pass on more.
-const BODY_BYTES_MAX: usize = 6 << 20;
 
 /// What an invocation ends with when it cannot be answered.
 type Failure = lambda_http::Error;
@@ -42,7 +36,7 @@ impl Function {
 
     async fn answer(self, event: LambdaEvent<Value>) -> Result<Value, Failure> {
         let events = self.events.clone();
-        let answer = match is_http(&event.payload) {
+        let answer = match is_request(&event.payload) {
             true => self.request(event).await,
             false => {
                 let until = until(event.context.deadline);
@@ -54,13 +48,11 @@ impl Function {
     }
 
     async fn request(self, event: LambdaEvent<Value>) -> Result<Value, Failure> {
-        let LambdaEvent { mut payload, context } = event;
-        if let Some(bytes) = payload["body"].as_str().map(str::len).filter(|bytes| *bytes > BODY_BYTES_MAX) {
+        let LambdaEvent { payload, context } = event;
+        if let Some(bytes) = payload["body"].as_str().map(str::len).filter(|bytes| *bytes > PAYLOAD_BYTES_MAX) {
             return Ok(too_large(bytes));
         }
-        // The stage is part of API Gateway's URL and not of Loki's paths.
-        payload["requestContext"]["stage"] = STAGE_WITHOUT_PATH.into();
-        let request: LambdaRequest = serde_json::from_value(payload)?;
+        let request: LambdaRequest = serde_json::from_value(without_stage(payload))?;
         // The adapter itself cannot be held while waiting.
         let answer = Adapter::from(self.router).call(LambdaEvent::new(request, context));
         Ok(serde_json::to_value(answer.await?)?)
@@ -76,17 +68,11 @@ fn until(deadline_ms: u64) -> Instant {
 /// The answer to a body that Lambda would not have passed on.
 fn too_large(bytes: usize) -> Value {
     let text = format!(
-        "the body takes {bytes} bytes of an event, and AWS Lambda passes on {BODY_BYTES_MAX} (a compressed body counts a third \
+        "the body takes {bytes} bytes of an event, and AWS Lambda passes on {PAYLOAD_BYTES_MAX} (a compressed body counts a third \
          more than it has): send smaller batches\n"
     );
     let headers = json!({"content-type": "text/plain; charset=utf-8"});
     json!({"statusCode": 413, "headers": headers, "body": text, "isBase64Encoded": false})
-}
-
-/// Whether an invocation is a request: only those have a request context with a method, or one of a load balancer.
-fn is_http(payload: &Value) -> bool {
-    let context = &payload["requestContext"];
-    context["http"].is_object() || context["elb"].is_object() || payload["httpMethod"].is_string()
 }
 
 impl Service<LambdaEvent<Value>> for Function {

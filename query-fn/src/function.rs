@@ -12,18 +12,19 @@ use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use door::invocation::{PAYLOAD_BYTES_MAX, is_request, without_stage};
 use futures::stream::Stream;
 use lambda_http::lambda_runtime::{FunctionResponse, MetadataPrelude, StreamResponse};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, LambdaEvent, Request, RequestExt as _, Service};
-use serde_json::Value;
+use loki_api::aws::EventError;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::error::PLAIN_TEXT;
 use crate::fan::lambda::{ShardAnswer, ShardEvent};
 use crate::{Merges, Query};
 
-/// The stage that has no path of its own.
-const STAGE_WITHOUT_PATH: &str = "$default";
 /// Parts of a streamed body; what waits on its way is so large at most, whatever the whole is.
 const PART_BYTES_MAX: usize = 64 << 10;
 
@@ -63,15 +64,14 @@ impl Function {
     }
 
     async fn reply(self, event: LambdaEvent<Value>) -> Result<Answer, Failure> {
-        let LambdaEvent { mut payload, context } = event;
+        let LambdaEvent { payload, context } = event;
         if payload.get("logbarn_shard").is_some() {
             return Ok(FunctionResponse::BufferedResponse(self.shard(serde_json::from_value(payload)?).await?));
         }
-        // The stage is part of API Gateway's URL and not of Loki's paths.
-        if payload["requestContext"].is_object() {
-            payload["requestContext"]["stage"] = STAGE_WITHOUT_PATH.into();
+        if !is_request(&payload) {
+            return Err(EventError::unknown(&payload).into());
         }
-        let request: LambdaRequest = serde_json::from_value(payload)?;
+        let request: LambdaRequest = serde_json::from_value(without_stage(payload))?;
         if self.streams {
             let request: Request = request.into();
             let request = request.with_lambda_context(context).map(Body::new);
@@ -79,7 +79,9 @@ impl Function {
         }
         // The adapter itself cannot be held while waiting.
         let answer = Adapter::from(self.router).call(LambdaEvent::new(request, context));
-        Ok(FunctionResponse::BufferedResponse(serde_json::to_value(answer.await?)?))
+        let answer = serde_json::to_value(answer.await?)?;
+        let bytes = serde_json::to_vec(&answer)?.len();
+        Ok(FunctionResponse::BufferedResponse(if bytes > PAYLOAD_BYTES_MAX { too_large(bytes) } else { answer }))
     }
 
     async fn shard(&self, event: ShardEvent) -> Result<Value, Failure> {
@@ -88,6 +90,16 @@ impl Function {
         self.query.0.metrics.count_shard();
         Ok(serde_json::to_value(ShardAnswer { logbarn_answer: BASE64_STANDARD.encode(answer) })?)
     }
+}
+
+/// The answer in place of one that Lambda would not pass on.
+fn too_large(bytes: usize) -> Value {
+    let text = format!(
+        "the answer takes {bytes} bytes, and AWS Lambda passes on {PAYLOAD_BYTES_MAX} where answers are not streamed: ask for a shorter \
+         time, fewer entries or a longer step, or give the function a URL in the mode RESPONSE_STREAM"
+    );
+    let headers = json!({"content-type": PLAIN_TEXT});
+    json!({"statusCode": 413, "headers": headers, "body": text, "isBase64Encoded": false})
 }
 
 fn streamed(response: axum::response::Response) -> StreamResponse<Parts> {

@@ -5,13 +5,14 @@ mod common;
 mod function;
 mod refused;
 
-use function::{Lambda, Told, bucket, folder, now_ms, variables};
+use function::{bucket, folder, now_ms, start, variables};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use store::Store;
 use testkit::aws::{self, Sent, every_kind, function_url, gzip, object_created, push};
 use testkit::gate::{Gate, Stop};
 use testkit::http::client;
+use testkit::lambda::Told;
 use testkit::moto::Moto;
 
 /// The entries whose lines begin with a tag: how many, and how many of them are another's copy.
@@ -62,7 +63,7 @@ async fn what_is_answered_is_stored_though_the_process_is_frozen() {
         moto.create_bucket("sources");
         environment.extend(moto.environment());
     }
-    let lambda = Lambda::start(&environment).await;
+    let lambda = start(&environment).await;
     print_head("each event delivered twice");
     for index in 0..=every_kind(now_ms(), "").len() {
         let tag = format!("kinds-{index}-");
@@ -99,13 +100,13 @@ async fn killed_in_the_middle_it_stores_once() {
             let tag = format!("{tag}-{index}-");
             let Some(Sent { kind, event, entries }) = kind(index, &tag, Some(&moto)).await else { continue };
             gate.stop_next_put("/l0/", stop);
-            let lambda = Lambda::start(&environment).await;
+            let lambda = start(&environment).await;
             lambda.begin(&event).await;
             gate.stopped().await;
             lambda.kill();
             let there = if stop == Stop::Before { 0 } else { entries };
             assert_eq!(stored(&store, &tag).await, (there, 0), "{kind}");
-            let lambda = Lambda::start(&environment).await;
+            let lambda = start(&environment).await;
             assert_taken(kind, &lambda.invoke(&event).await);
             let found = stored(&store, &tag).await;
             print(kind, entries, found);
@@ -120,7 +121,7 @@ async fn a_burst_of_cold_starts_stores_each_push_once() {
     let (_folder, url, store) = folder();
     let (now, environment) = (now_ms(), variables(&url, &[]));
     let burst = (0..8).map(async |n| {
-        let lambda = Lambda::start(&environment).await;
+        let lambda = start(&environment).await;
         let own = Sent { event: request(&push(now, &format!("own-{n}-"), 5)), kind: "own", entries: 5 };
         let shared = Sent { event: request(&push(now, "shared", 5)), kind: "shared", entries: 5 };
         for sent in [&own, &shared] {
@@ -150,7 +151,7 @@ async fn a_merge_is_asked_for_and_survives_its_process() {
         [("/seg/", Stop::Before), ("/seg/", Stop::Behind), ("/manifest/", Stop::Before), ("/manifest/", Stop::Behind)];
     let (mut pushed, now) = (0, now_ms());
     for (part, stop) in deaths {
-        let lambda = Lambda::start(&environment).await;
+        let lambda = start(&environment).await;
         for _ in 0..3 {
             pushed += 1;
             assert_taken("push", &lambda.invoke(&request(&push(now, &format!("m-{pushed}-"), 2))).await);
@@ -162,7 +163,7 @@ async fn a_merge_is_asked_for_and_survives_its_process() {
         gate.stopped().await;
         lambda.kill();
         assert_eq!(stored(&store, "m-").await, (2 * pushed, 0), "{part} {stop:?}");
-        let lambda = Lambda::start(&environment).await;
+        let lambda = start(&environment).await;
         let answer = lambda.invoke(&requests[0]).await.expect("merged");
         println!("killed {stop:?} {part}: asked again, {answer}");
         assert_eq!(stored(&store, "m-").await, (2 * pushed, 0), "{part} {stop:?}");
@@ -171,7 +172,7 @@ async fn a_merge_is_asked_for_and_survives_its_process() {
     let current = store.current(&tenant, day).await.expect("lists");
     assert!(current.fresh.is_empty() && current.manifest.version >= 4, "{current:?}");
     let schedule = json!({"source": "aws.scheduler", "detail-type": "Scheduled Event"});
-    let answer = Lambda::start(&environment).await.invoke(&schedule).await;
+    let answer = start(&environment).await.invoke(&schedule).await;
     assert_eq!((answer, told.take().len()), (Ok(json!({"days": 1})), 1));
 }
 
@@ -181,7 +182,7 @@ async fn six_megabytes_are_taken_and_more_are_told() {
     let (_folder, url, store) = folder();
     let yaml = "auth_enabled: false\ndistributor: {max_decompressed_size: 8MB}\nlimits_config: {ingestion_rate_mb: 100, \
                 ingestion_burst_size_mb: 100, per_stream_rate_limit: 100MB, per_stream_rate_limit_burst: 100MB}";
-    let lambda = Lambda::start(&variables(&url, &[("LOGBARN_CONFIG", yaml)])).await;
+    let lambda = start(&variables(&url, &[("LOGBARN_CONFIG", yaml)])).await;
     let large = |bytes: usize| {
         let mut numbers = testkit::generate::Numbers::new(7);
         let mut line = || (0..400).map(|_| format!("{:016x}", numbers.draw())).collect::<String>();

@@ -7,13 +7,13 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use testkit::aws::{kinesis, push, sns, sqs};
 
-use crate::function::{Lambda, folder, now_ms, variables};
+use crate::function::{folder, now_ms, start, variables};
 use crate::{common, request};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_events_fail_by_name_and_poisoned_records_alone() {
     let (_folder, url, store) = folder();
-    let lambda = Lambda::start(&variables(&url, &[])).await;
+    let lambda = start(&variables(&url, &[])).await;
     let now = now_ms();
     let errors = [
         (json!({"detail": {}, "id": 1}), "an event of an unknown kind, with the keys detail, id"),
@@ -66,11 +66,32 @@ async fn a_missing_right_and_a_missing_bucket_are_named() {
         ("forbidden", &object, ["s3://theirs/a.log", "AccessDenied", "s3:GetObject", "theirs"]),
     ] {
         let url = format!("s3://{bucket}/logs");
-        let lambda = Lambda::start(&variables(&url, &[("AWS_ENDPOINT_URL", &endpoint)])).await;
+        let lambda = start(&variables(&url, &[("AWS_ENDPOINT_URL", &endpoint)])).await;
         let text = told(lambda.invoke(event).await);
         println!("{bucket}: {text}");
         for part in says {
             assert!(text.contains(part), "{part} is missing: {text}");
         }
+    }
+}
+
+/// A setting that is wrong ends the start and says which it is: the first push would be too late.
+#[test]
+fn wrong_settings_end_the_start() {
+    let selector = "limits_config: {retention_stream: [{selector: '{app=', period: 24h}]}";
+    for (name, value, says) in [
+        ("LOGBARN_STORE", "ftp://bucket", "LOGBARN_STORE"),
+        ("LOGBARN_CONFIG", selector, "`limits_config.retention_stream`: invalid labels matchers"),
+        ("LOGBARN_BEARER_TOKENS", "[{name: x}]", "LOGBARN_BEARER_TOKENS"),
+        ("LOGBARN_MERGE_FUNCTION", "merger", "AWS_REGION is not set"),
+    ] {
+        let process = std::process::Command::new(env!("CARGO_BIN_EXE_ingest-fn"))
+            .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")
+            .env_remove("AWS_REGION")
+            .envs(variables("file:///tmp/logbarn-never-made", &[(name, value)]))
+            .output()
+            .expect("it starts");
+        let said = String::from_utf8_lossy(&process.stderr).into_owned();
+        assert!(!process.status.success() && said.contains(says), "{name}={value}: {said}");
     }
 }

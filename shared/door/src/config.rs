@@ -17,6 +17,7 @@ pub fn from_environment() -> anyhow::Result<Config> {
     if let Ok(tokens) = std::env::var("LOGBARN_BEARER_TOKENS") {
         config.add_bearer_tokens(&tokens).context("LOGBARN_BEARER_TOKENS")?;
     }
+    config.check_selectors(upkeep::check_retention_selector).context("LOGBARN_CONFIG")?;
     read_overrides(&config)?;
     for notice in &config.notices {
         tracing::warn!("{notice}");

@@ -5,6 +5,7 @@
 
 pub mod config;
 mod exposition;
+pub mod invocation;
 mod observe;
 mod sign_in;
 pub mod upkeep;

@@ -13,7 +13,7 @@ mod time;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use object::ObjectRef;
 
@@ -21,6 +21,8 @@ pub use object::ObjectRef;
 pub const LOG_TYPE: &str = "__aws_log_type";
 /// Records and objects that one event may carry; AWS sends at most 10,000.
 pub const RECORDS_MAX: usize = 10_000;
+/// Of an unknown event, so many keys are told.
+const KEYS_TOLD_MAX: usize = 10;
 
 /// What a function was invoked with, other than an HTTP request.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,15 +110,21 @@ pub enum EventError {
     },
 }
 
+impl EventError {
+    /// What an event is told that nothing here takes.
+    pub fn unknown(event: &Value) -> Self {
+        let keys = |keys: &Map<String, Value>| keys.keys().take(KEYS_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
+        EventError::Unknown(event.as_object().map_or("of no object".to_owned(), keys))
+    }
+}
+
 /// The key of Logbarn's own requests.
 pub const OWN: &str = "logbarn";
 
 impl Event {
     /// Tells what an event is by its shape.
     pub fn tell(event: Value) -> Result<Self, EventError> {
-        let Value::Object(mut keys) = event else {
-            return Err(EventError::Unknown("of no object".to_owned()));
-        };
+        let Value::Object(mut keys) = event else { return Err(EventError::unknown(&Value::Null)) };
         if let Some(own) = keys.remove(OWN) {
             return own::MergeRequest::read(own).map(Event::Merge);
         }
@@ -139,7 +147,7 @@ impl Event {
             Some("aws.events" | "aws.scheduler") => return Ok(Event::Schedule),
             _ => {}
         }
-        Err(EventError::Unknown(keys.keys().take(10).cloned().collect::<Vec<_>>().join(", ")))
+        Err(EventError::unknown(&Value::Object(keys)))
     }
 }
 

@@ -126,7 +126,8 @@ fn safe_text(error: &object_store::Error) -> String {
 
 /// The right without which a request to S3 is refused; S3 itself does not name it.
 fn needed_right(full: &str) -> Option<&'static str> {
-    let (_, rest) = full.split_once("Error performing ")?;
+    // A listing says before: `Error performing list request: `.
+    let (_, rest) = full.rsplit_once("Error performing ")?;
     let (method, rest) = rest.split_once(' ')?;
     let url = rest.split(' ').next()?;
     match method {
@@ -168,6 +169,7 @@ mod tests {
         };
         check("PUT http://h/b/k", "s3:PutObject");
         check("GET http://h/b?list-type=2&prefix=p", "s3:ListBucket");
+        check("list request: Error performing GET http://h/b?list-type=2", "s3:ListBucket");
         check("GET http://h/b/k", "s3:GetObject");
         check("POST http://h/b?delete", "s3:DeleteObject");
     }
