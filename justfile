@@ -25,6 +25,22 @@ bench *ARGS:
     cargo build --release
     python3 shared/testkit/bench/questions.py {{ARGS}}
 
+# Both functions as zips: `just package` (arm64) or `just package x86_64`
+package ARCHITECTURE="arm64":
+    infra/aws/package {{ARCHITECTURE}}
+
+# The stack on AWS, asked step by step the first time: infra/aws/README.md
+deploy *ARGS: package
+    sam deploy --template infra/aws/template.yaml --stack-name logbarn --resolve-s3 --capabilities CAPABILITY_IAM {{ARGS}}
+
+# Cold starts of the zips built for this machine: init, first reply, memory
+measure *ARGS:
+    infra/aws/measure {{ARGS}}
+
+# Lint templates and cost tables as CI does
+infrastructure:
+    .ci/infrastructure
+
 # What CI runs, whole
 ci:
     .ci/run
