@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use futures::stream::{self, StreamExt as _};
 use model::{EntryRef, Labels};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -55,28 +56,62 @@ pub(crate) async fn masks(plan: &Plan, scan: &Scan) -> Result<Masks, Error> {
     if contested.is_empty() {
         return Ok(Masks::new());
     }
-    let times = Columns { lines: false, lengths: false, metadata: MetadataColumns::Named(Vec::new()) };
-    let mut rows: Vec<Contested> = each_block(plan, scan, &contested, &times, move |place, runs: &Runs, rows| {
-        let mut found = Vec::new();
-        let timestamps = rows.timestamps()?;
-        for (stream, run) in runs {
-            found.extend(rows.in_time(run)?.map(|row| {
-                let timestamp_ns = timestamps.get(row).copied().unwrap_or_default();
-                Contested { stream: *stream, timestamp_ns, place, row }
-            }));
-        }
-        Ok(found)
-    })
-    .await?;
-    scan.budget().check_results(size_of_val(rows.as_slice()))?;
-    rows.sort_unstable();
-    keep_ties(&mut rows);
+    let rows = ties(plan, scan, &contested).await?;
     if rows.is_empty() {
         return Ok(Masks::new());
     }
     let masks = compare(plan, scan, &contested, &rows).await?;
     scan.reader().count(|stats| stats.duplicates += masks.values().map(|rows| rows.len() as u64).sum::<u64>());
     Ok(masks)
+}
+
+/// The contested rows whose stream and time another segment has too. Blocks are read in the order of time, so that rows wait for
+/// each other no longer than until all blocks that are left begin behind them.
+async fn ties(plan: &Plan, scan: &Scan, contested: &BTreeMap<BlockPlace, Runs>) -> Result<Vec<Contested>, Error> {
+    let mut blocks: Vec<(i64, BlockPlace, &Runs)> = (contested.iter())
+        .map(|(place, runs)| (runs.iter().map(|(_, run)| run.min_ts).min().unwrap_or(i64::MIN), *place, runs))
+        .collect();
+    blocks.sort_by_key(|(from, place, _)| (*from, *place));
+    let behind: Vec<i64> = blocks.iter().skip(1).map(|(from, ..)| *from).chain([i64::MAX]).collect();
+    let times = Columns { lines: false, lengths: false, metadata: MetadataColumns::Named(Vec::new()) };
+    let work = blocks.iter().map(|(_, place, runs)| block_work(plan, scan, *place, runs, &times, contested_rows));
+    let work: Vec<_> = work.collect();
+    let mut parts = stream::iter(work).buffered(scan.blocks_concurrency()).zip(stream::iter(behind));
+    let (mut open, mut tied, mut settle_rows) = (Vec::new(), Vec::new(), SETTLE_ROWS_MIN);
+    while let Some((part, behind)) = parts.next().await {
+        open.extend(part?);
+        if open.len() >= settle_rows || behind == i64::MAX {
+            settle(&mut open, behind, &mut tied);
+            settle_rows = (2 * open.len()).max(SETTLE_ROWS_MIN);
+            scan.budget().check_results(size_of_val(open.as_slice()) + size_of_val(tied.as_slice()))?;
+        }
+    }
+    settle(&mut open, i64::MAX, &mut tied);
+    Ok(tied)
+}
+
+/// Rows that are at hand before they are looked at: enough that few are looked at twice.
+const SETTLE_ROWS_MIN: usize = 1 << 16;
+
+/// Takes the rows before a time, and keeps the tied ones.
+fn settle(open: &mut Vec<Contested>, before: i64, tied: &mut Vec<Contested>) {
+    let is_settled = |row: &mut Contested| row.timestamp_ns < before || before == i64::MAX;
+    let mut settled: Vec<Contested> = open.extract_if(.., is_settled).collect();
+    settled.sort_unstable();
+    keep_ties(&mut settled);
+    tied.append(&mut settled);
+}
+
+fn contested_rows(place: BlockPlace, runs: &Runs, rows: &Rows) -> Result<Vec<Contested>, Error> {
+    let mut found = Vec::new();
+    let timestamps = rows.timestamps()?;
+    for (stream, run) in runs {
+        found.extend(rows.in_time(run)?.map(|row| {
+            let timestamp_ns = timestamps.get(row).copied().unwrap_or_default();
+            Contested { stream: *stream, timestamp_ns, place, row }
+        }));
+    }
+    Ok(found)
 }
 
 /// An entry that an earlier segment has too.
@@ -234,14 +269,22 @@ async fn each_block<T: Send + 'static>(
     columns: &Columns,
     work: impl Fn(BlockPlace, &Runs, &Rows) -> Result<Vec<T>, Error> + Clone + Send + 'static,
 ) -> Result<Vec<T>, Error> {
-    let work = blocks.iter().map(|(place, runs)| {
-        let (place, runs, work) = (*place, runs.clone(), work.clone());
-        async move {
-            let opened = plan.segments.get(place.0).map(|segment| segment.opened.clone());
-            let opened: Arc<OpenSegment> = opened.ok_or_else(|| Error::Internal("a plan lost a segment".to_owned()))?;
-            scan.block(opened, place.1, columns, move |rows| work(place, &runs, rows)).await
-        }
-    });
+    let work = blocks.iter().map(|(place, runs)| block_work(plan, scan, *place, runs, columns, work.clone()));
     let parts = at_once(scan.blocks_concurrency(), work.collect()).await?;
     Ok(parts.into_iter().flatten().collect())
+}
+
+/// Does some work on a block.
+async fn block_work<T: Send + 'static>(
+    plan: &Plan,
+    scan: &Scan,
+    place: BlockPlace,
+    runs: &Runs,
+    columns: &Columns,
+    work: impl Fn(BlockPlace, &Runs, &Rows) -> Result<Vec<T>, Error> + Send + 'static,
+) -> Result<Vec<T>, Error> {
+    let opened = plan.segments.get(place.0).map(|segment| segment.opened.clone());
+    let opened: Arc<OpenSegment> = opened.ok_or_else(|| Error::Internal("a plan lost a segment".to_owned()))?;
+    let runs = runs.clone();
+    scan.block(opened, place.1, columns, move |rows| work(place, &runs, rows)).await
 }

@@ -1,10 +1,12 @@
 //! Opened segments, kept between queries: footers and the bytes around them, keyed by object name, with what was decoded of them.
 //!
-//! Segments are immutable, so nothing here is stale unless a damaged one was repaired: that one is removed. What was used longest ago goes first when the bound is passed.
+//! Segments are immutable, so nothing here is stale unless a damaged one was repaired: that one is removed. What was used longest ago
+//! goes first when the bound is passed: first the blocks of small segments, which came with their footers, then footers. What was
+//! asked of such blocks goes into the block cache.
 //! Equal label sets of all segments are one in memory, so that comparing streams looks at no text.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -13,16 +15,26 @@ use model::Labels;
 use segment::{Cell, Counts, Filter, FilterMeta, Footer, GramFilter, LevelCounts};
 use store::SegmentRef;
 
-use crate::block_cache::Place;
+use crate::block_cache::{BlockCache, Place};
 
 /// A segment whose footer was read.
 #[derive(Debug)]
 pub struct OpenSegment {
+    index: Arc<SegmentIndex>,
+    /// All of a small object, for as long as whoever opened it may come to its blocks.
+    whole: Mutex<Option<Bytes>>,
+    /// Held by who reads it again.
+    pub(crate) refilling: tokio::sync::Mutex<()>,
+}
+
+/// What is known of a segment without its blocks.
+#[derive(Debug)]
+pub struct SegmentIndex {
     /// Which.
     pub segment: SegmentRef,
     /// What it says about itself.
     pub footer: Footer,
-    /// The end of the object as it was read: all of it, if it is small.
+    /// The end of the object as it was read; of a small one what lies behind its blocks.
     tail: Bytes,
     /// The name under which it is kept.
     name: String,
@@ -34,26 +46,63 @@ pub struct OpenSegment {
     filters: Mutex<HashMap<u64, Arc<Filter>, RandomState>>,
     /// Its counts by the minute, once they were asked.
     counts: OnceLock<Counts>,
+    /// Ranges of blocks that were asked of the whole object.
+    asked: Mutex<HashSet<Range<u64>, RandomState>>,
+}
+
+impl Deref for OpenSegment {
+    type Target = SegmentIndex;
+
+    fn deref(&self) -> &SegmentIndex {
+        &self.index
+    }
 }
 
 impl OpenSegment {
-    pub(crate) fn new(name: String, segment: SegmentRef, footer: Footer, tail: Bytes) -> Self {
-        let (grams, filters, counts) = Default::default();
+    pub(crate) fn new(name: String, segment: SegmentRef, footer: Footer, read: Bytes) -> Self {
+        let (grams, filters, counts, asked) = Default::default();
         let object = segment.key.to_string().into();
-        OpenSegment { segment, footer, tail, name, object, grams, filters, counts }
+        let blocks = usize::try_from(footer.block_filters_range().start).unwrap_or(usize::MAX);
+        // A slice would keep the blocks with it.
+        let (tail, whole) = match read.get(blocks..).filter(|_| read.len() as u64 == segment.size) {
+            Some(behind) => (Bytes::copy_from_slice(behind), Some(read)),
+            None => (read, None),
+        };
+        let index = SegmentIndex { segment, footer, tail, name, object, grams, filters, counts, asked };
+        OpenSegment::of(Arc::new(index), whole)
     }
 
-    /// A range of it, as the block cache names it.
-    pub(crate) fn place(&self, range: &Range<u64>) -> Place {
-        Place { object: self.object.clone(), range: range.clone() }
+    fn of(index: Arc<SegmentIndex>, whole: Option<Bytes>) -> Self {
+        OpenSegment { index, whole: Mutex::new(whole), refilling: tokio::sync::Mutex::default() }
     }
 
     /// The bytes of a range, if they were read when the segment was opened.
     pub(crate) fn held(&self, range: &Range<u64>) -> Option<Bytes> {
-        let tail_start = self.segment.size - self.tail.len() as u64;
-        let from = usize::try_from(range.start.checked_sub(tail_start)?).ok()?;
-        let to = usize::try_from(range.end.checked_sub(tail_start)?).ok()?;
-        (from <= to && to <= self.tail.len()).then(|| self.tail.slice(from..to))
+        let size = self.segment.size;
+        if let Some(found) = part(&self.tail, size - self.tail.len() as u64, range) {
+            return Some(found);
+        }
+        let found = self.lock_whole().as_ref().and_then(|whole| part(whole, size - whole.len() as u64, range))?;
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(range.clone());
+        Some(found)
+    }
+
+    fn lock_whole(&self) -> MutexGuard<'_, Option<Bytes>> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A range of an object, of which the bytes from some place on are at hand.
+fn part(bytes: &Bytes, start: u64, range: &Range<u64>) -> Option<Bytes> {
+    let from = usize::try_from(range.start.checked_sub(start)?).ok()?;
+    let to = usize::try_from(range.end.checked_sub(start)?).ok()?;
+    (from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
+}
+
+impl SegmentIndex {
+    /// A range of it, as the block cache names it.
+    pub(crate) fn place(&self, range: &Range<u64>) -> Place {
+        Place { object: self.object.clone(), range: range.clone() }
     }
 
     /// The gram filter, if it was decoded before.
@@ -75,13 +124,19 @@ impl OpenSegment {
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was asked of the whole object so far, which goes.
+    fn take_asked(&self, whole: &Bytes) -> Vec<(Place, Bytes)> {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+        let start = self.segment.size - whole.len() as u64;
+        asked.iter().filter_map(|range| Some((self.place(range), part(whole, start, range)?))).collect()
+    }
+
     /// About how much memory it takes, but for what is decoded later.
     fn memory_bytes(&self) -> usize {
-        let streams = self.footer.streams().iter().map(|stream| size_of_val(stream) + stream.labels.byte_len());
         let blocks = self.footer.blocks().iter().map(|block| {
             size_of_val(block) + size_of_val(block.runs.as_slice()) + size_of_val(block.columns.as_slice())
         });
-        self.tail.len() + streams.sum::<usize>() + blocks.sum::<usize>()
+        self.tail.len() + size_of_val(self.footer.streams()) + blocks.sum::<usize>()
     }
 }
 
@@ -90,6 +145,8 @@ pub(crate) struct Footers {
     bytes_max: usize,
     inner: Mutex<Inner>,
     labels: Mutex<Interned>,
+    /// Where the hot part of an object goes when the whole of it is dropped.
+    blocks: Arc<BlockCache>,
 }
 
 #[derive(Default)]
@@ -97,14 +154,17 @@ struct Inner {
     opened: HashMap<String, Kept, RandomState>,
     /// By last use; the clock counts uses.
     uses: BTreeMap<u64, String>,
+    /// The same of those that are kept whole.
+    wholes: BTreeMap<u64, String>,
     clock: u64,
     bytes: usize,
 }
 
 struct Kept {
     last_use: u64,
-    opened: Arc<OpenSegment>,
+    index: Arc<SegmentIndex>,
     bytes: usize,
+    whole: Option<Bytes>,
 }
 
 /// One of each label set.
@@ -115,8 +175,8 @@ struct Interned {
 }
 
 impl Footers {
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Footers { bytes_max, inner: Mutex::default(), labels: Mutex::default() }
+    pub(crate) fn new(bytes_max: usize, blocks: Arc<BlockCache>) -> Self {
+        Footers { bytes_max, inner: Mutex::default(), labels: Mutex::default(), blocks }
     }
 
     /// A segment that was opened before.
@@ -125,37 +185,71 @@ impl Footers {
         inner.clock += 1;
         let now = inner.clock;
         let kept = inner.opened.get_mut(name)?;
-        let (before, opened) = (std::mem::replace(&mut kept.last_use, now), kept.opened.clone());
-        if let Some(name) = inner.uses.remove(&before) {
-            inner.uses.insert(now, name);
+        let before = std::mem::replace(&mut kept.last_use, now);
+        let opened = OpenSegment::of(kept.index.clone(), kept.whole.clone());
+        let Inner { uses, wholes, .. } = &mut *inner;
+        for uses in [uses, wholes] {
+            if let Some(name) = uses.remove(&before) {
+                uses.insert(now, name);
+            }
         }
-        Some(opened)
+        Some(Arc::new(opened))
     }
 
-    /// Keeps an opened segment, if it fits.
-    pub(crate) fn put(&self, opened: Arc<OpenSegment>) {
-        let (bytes, name) = (opened.memory_bytes(), opened.name.clone());
+    /// Keeps an opened segment, if it fits; the whole of it for as long as there is room.
+    pub(crate) fn put(&self, opened: &OpenSegment) {
+        let (index, whole) = (opened.index.clone(), opened.lock_whole().clone());
+        let (mut bytes, name) = (index.memory_bytes(), index.name.clone());
         if bytes > self.bytes_max {
             return;
         }
+        bytes += whole.as_ref().map_or(0, Bytes::len);
         let mut inner = self.lock();
         inner.clock += 1;
         let now = inner.clock;
         inner.bytes += bytes;
         inner.uses.insert(now, name.clone());
-        if let Some(old) = inner.opened.insert(name, Kept { last_use: now, opened, bytes }) {
+        if whole.is_some() {
+            inner.wholes.insert(now, name.clone());
+        }
+        if let Some(old) = inner.opened.insert(name, Kept { last_use: now, index, bytes, whole }) {
             inner.uses.remove(&old.last_use);
+            inner.wholes.remove(&old.last_use);
             inner.bytes -= old.bytes;
         }
-        inner.shrink_to(self.bytes_max);
+        self.shrink(inner);
+    }
+
+    /// Gives a small segment the whole of its object again, which was dropped meanwhile.
+    pub(crate) fn refill(&self, opened: &OpenSegment, whole: Bytes) {
+        if whole.len() as u64 != opened.segment.size {
+            return;
+        }
+        *opened.lock_whole() = Some(whole.clone());
+        let mut inner = self.lock();
+        let Some(kept) = inner.opened.get_mut(&opened.name).filter(|kept| kept.whole.is_none()) else { return };
+        let (last_use, bytes) = (kept.last_use, whole.len());
+        kept.bytes += bytes;
+        kept.whole = Some(whole);
+        inner.bytes += bytes;
+        inner.wholes.insert(last_use, opened.name.clone());
+        self.shrink(inner);
+    }
+
+    /// Back to the bound.
+    fn shrink(&self, mut inner: MutexGuard<'_, Inner>) {
+        let asked = inner.shrink_to(self.bytes_max);
+        drop(inner);
+        self.blocks.keep(asked);
     }
 
     /// Forgets an object, under whichever names.
     pub(crate) fn remove(&self, object: &str) {
         let mut inner = self.lock();
-        let Inner { opened, uses, bytes, .. } = &mut *inner;
-        for (_, old) in opened.extract_if(|_, kept| &*kept.opened.object == object) {
+        let Inner { opened, uses, wholes, bytes, .. } = &mut *inner;
+        for (_, old) in opened.extract_if(|_, kept| &*kept.index.object == object) {
             uses.remove(&old.last_use);
+            wholes.remove(&old.last_use);
             *bytes = bytes.saturating_sub(old.bytes);
         }
     }
@@ -194,12 +288,27 @@ impl Footers {
     }
 
     /// Keeps decoded counts with their segment.
-    pub(crate) fn keep_counts<'o>(&self, opened: &'o OpenSegment, counts: Counts) -> &'o Counts {
-        opened.counts.get_or_init(|| {
-            let group_bytes = |group: &LevelCounts| size_of::<LevelCounts>() + group.cells.len() * size_of::<Cell>();
-            self.grew(opened, counts.groups.iter().map(group_bytes).sum());
+    /// They are larger than all else that is known of a segment, so they do not drive out another one's index; without room they are given back.
+    pub(crate) fn keep_counts<'o>(&self, opened: &'o OpenSegment, counts: Counts) -> Result<&'o Counts, Counts> {
+        let group_bytes = |group: &LevelCounts| size_of::<LevelCounts>() + group.cells.len() * size_of::<Cell>();
+        let bytes = counts.groups.iter().map(group_bytes).sum();
+        if !self.has_room(bytes) {
+            return Err(counts);
+        }
+        Ok(opened.counts.get_or_init(|| {
+            self.grew(opened, bytes);
             counts
-        })
+        }))
+    }
+
+    /// Whether so many bytes fit, where whole objects may have to go for them.
+    fn has_room(&self, bytes: usize) -> bool {
+        let mut inner = self.lock();
+        let asked = inner.drop_wholes(self.bytes_max.saturating_sub(bytes));
+        let has_room = inner.bytes.saturating_add(bytes) <= self.bytes_max;
+        drop(inner);
+        self.blocks.keep(asked);
+        has_room
     }
 
     /// A kept segment takes more memory than before.
@@ -208,7 +317,7 @@ impl Footers {
         if let Some(kept) = inner.opened.get_mut(&opened.name) {
             kept.bytes = kept.bytes.saturating_add(bytes);
             inner.bytes = inner.bytes.saturating_add(bytes);
-            inner.shrink_to(self.bytes_max);
+            self.shrink(inner);
         }
     }
 
@@ -223,7 +332,9 @@ const INTERNED_PART: usize = 4;
 const FILTER_OVERHEAD_BYTES: usize = 128;
 
 impl Inner {
-    fn shrink_to(&mut self, bytes_max: usize) {
+    /// Drops whole objects first, then all that is known of a segment. What was asked of the former is given back.
+    fn shrink_to(&mut self, bytes_max: usize) -> Vec<(Place, Bytes)> {
+        let asked = self.drop_wholes(bytes_max);
         while self.bytes > bytes_max
             && let Some((_, oldest)) = self.uses.pop_first()
         {
@@ -231,5 +342,22 @@ impl Inner {
                 self.bytes = self.bytes.saturating_sub(old.bytes);
             }
         }
+        asked
+    }
+
+    fn drop_wholes(&mut self, bytes_max: usize) -> Vec<(Place, Bytes)> {
+        let mut asked = Vec::new();
+        while self.bytes > bytes_max
+            && let Some((_, oldest)) = self.wholes.pop_first()
+        {
+            if let Some(kept) = self.opened.get_mut(&oldest)
+                && let Some(whole) = kept.whole.take()
+            {
+                kept.bytes = kept.bytes.saturating_sub(whole.len());
+                self.bytes = self.bytes.saturating_sub(whole.len());
+                asked.extend(kept.index.take_asked(&whole));
+            }
+        }
+        asked
     }
 }

@@ -11,6 +11,7 @@ use logql::matcher::Selector;
 use model::{TimeRange, Value};
 
 use crate::reader::Reader;
+use crate::slices::waves;
 use crate::{Error, Limits, When};
 
 /// Queries that a tenant may not ask: all of what is said must fit.
@@ -147,10 +148,12 @@ pub(crate) async fn check_bytes(expr: &Expr, when: When, limits: &Limits, reader
     let mut bytes = 0;
     for (log, range) in parts(expr, when) {
         let selector = Selector::new(&log.selector)?;
-        for opened in reader.open(reader.segments(range).await?).await? {
-            let chosen = (opened.footer.streams().iter())
-                .filter(|stream| range.overlaps(stream.min_ts, stream.max_ts) && selector.matches(&stream.labels));
-            bytes += chosen.map(|stream| stream.line_bytes).sum::<u64>();
+        for wave in waves(reader.segments(range).await?, reader.settings()) {
+            for opened in reader.open(wave).await? {
+                let chosen = (opened.footer.streams().iter())
+                    .filter(|stream| range.overlaps(stream.min_ts, stream.max_ts) && selector.matches(&stream.labels));
+                bytes += chosen.map(|stream| stream.line_bytes).sum::<u64>();
+            }
         }
     }
     if bytes <= most {

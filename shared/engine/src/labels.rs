@@ -12,6 +12,7 @@ use model::Labels;
 use crate::forget::{self, Remains};
 use crate::plan::Chosen;
 use crate::reader::Reader;
+use crate::slices::waves;
 use crate::{Error, LabelsRequest};
 
 /// The label sets of all streams that match one of the selectors.
@@ -20,27 +21,37 @@ pub(crate) async fn series(request: &LabelsRequest, reader: &Reader) -> Result<B
     let mut chosen = Chosen::new(|labels: &Labels| {
         selectors.is_empty() || selectors.iter().any(|selector| selector.matches(labels))
     });
-    let opened = reader.open(reader.segments(request.range).await?).await?;
+    let segments = reader.segments(request.range).await?;
     let forgets = reader.forgets();
     let mut found: HashSet<Labels, RandomState> = HashSet::default();
     let mut perhaps: HashSet<Labels, RandomState> = HashSet::default();
-    for opened in &opened {
-        let forget = forgets.of_segment(opened);
-        let streams = opened.footer.streams().iter();
-        for stream in streams.filter(|stream| request.range.overlaps(stream.min_ts, stream.max_ts)) {
-            if !chosen.has(&stream.labels) {
-                continue;
+    let mut to_ask = Vec::new();
+    for wave in waves(segments, reader.settings()) {
+        for opened in reader.open(wave).await? {
+            let forget = forgets.of_segment(&opened);
+            let mut asks = false;
+            let streams = opened.footer.streams().iter();
+            for stream in streams.filter(|stream| request.range.overlaps(stream.min_ts, stream.max_ts)) {
+                if !chosen.has(&stream.labels) {
+                    continue;
+                }
+                let forget = forget.as_ref().map(|forget| forget.of_stream(&stream.labels));
+                match forget.map_or(Remains::Yes, |of| of.remains(request.range, stream.min_ts, stream.max_ts)) {
+                    Remains::Yes => {
+                        found.insert(stream.labels.clone());
+                    }
+                    Remains::Perhaps => {
+                        asks = true;
+                        perhaps.insert(stream.labels.clone());
+                    }
+                    Remains::No => {}
+                }
             }
-            let forget = forget.as_ref().map(|forget| forget.of_stream(&stream.labels));
-            match forget.map_or(Remains::Yes, |of| of.remains(request.range, stream.min_ts, stream.max_ts)) {
-                Remains::Yes => drop(found.insert(stream.labels.clone())),
-                Remains::Perhaps => drop(perhaps.insert(stream.labels.clone())),
-                Remains::No => {}
-            }
+            to_ask.extend(asks.then_some(opened));
         }
     }
     perhaps.retain(|labels| !found.contains(labels));
-    found.extend(forget::left(perhaps, request.range, opened, reader).await?);
+    found.extend(forget::left(perhaps, request.range, to_ask, reader).await?);
     Ok(found.into_iter().collect())
 }
 

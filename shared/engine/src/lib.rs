@@ -23,6 +23,7 @@ mod deadline;
 mod footers;
 mod prune;
 mod reader;
+mod slices;
 
 mod columns;
 mod counted;
@@ -59,7 +60,7 @@ use store::Store;
 pub use detected::{DetectedField, DetectedLabel};
 pub use error::Error;
 pub use explain::{BlocksExplained, Explained, PartExplained, Reads, SegmentsExplained};
-pub use footers::OpenSegment;
+pub use footers::{OpenSegment, SegmentIndex};
 pub use forget::{
     DeleteStatus, Deletes, Forget, ForgetSettings, Policy, Rules, StreamForget, StreamPeriod, check_delete,
     check_retention_selector,
@@ -98,8 +99,8 @@ pub struct Engine {
 impl Engine {
     /// An engine over a store. It forgets nothing.
     pub fn new(store: Store, settings: EngineSettings) -> Self {
-        let footers = Arc::new(Footers::new(settings.footer_cache_bytes_max));
         let blocks = Arc::new(BlockCache::new(&settings));
+        let footers = Arc::new(Footers::new(settings.footer_cache_bytes_max, blocks.clone()));
         let (policy, known_deletes) = Default::default();
         let corrupt = Arc::default();
         Engine { store, settings, footers, blocks, fan_out: None, policy, known_deletes, corrupt }

@@ -23,7 +23,8 @@ use crate::prune::prune;
 use crate::reader::at_once;
 use crate::rows::{Columns, Metadata, Rows};
 use crate::scan::Scan;
-use crate::{Direction, Error};
+use crate::slices::open_bytes;
+use crate::{Direction, EngineSettings, Error};
 
 /// Segments of the first wave; each wave is twice as large as the one before.
 const WAVE_SEGMENTS_MIN: usize = 4;
@@ -49,16 +50,18 @@ pub(crate) struct Waves {
     /// With their places in the listing; the next one stands last.
     left: Vec<(usize, SegmentRef)>,
     wave_segments: usize,
+    /// What a wave may take when it is open, and what each segment does.
+    settings: EngineSettings,
 }
 
 impl Waves {
-    pub(crate) fn new(segments: Vec<SegmentRef>, direction: Direction) -> Self {
+    pub(crate) fn new(segments: Vec<SegmentRef>, direction: Direction, settings: EngineSettings) -> Self {
         let mut left: Vec<(usize, SegmentRef)> = segments.into_iter().enumerate().collect();
         match direction {
             Direction::Backward => left.sort_by_key(|(_, segment)| segment.max_ts),
             Direction::Forward => left.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.min_ts)),
         }
-        Waves { left, wave_segments: WAVE_SEGMENTS_MIN }
+        Waves { left, wave_segments: WAVE_SEGMENTS_MIN, settings }
     }
 
     /// The segment that comes next.
@@ -68,7 +71,13 @@ impl Waves {
 
     /// The next wave.
     pub(crate) fn take(&mut self) -> Vec<(usize, SegmentRef)> {
-        let wave = self.left.split_off(self.left.len().saturating_sub(self.wave_segments));
+        let mut bytes = 0;
+        let fits = |(_, segment): &&(usize, SegmentRef)| {
+            bytes += open_bytes(segment, &self.settings);
+            bytes <= self.settings.open_bytes_max
+        };
+        let count = self.left.iter().rev().take(self.wave_segments).take_while(fits).count().max(1);
+        let wave = self.left.split_off(self.left.len().saturating_sub(count));
         self.wave_segments = (self.wave_segments * 2).min(WAVE_SEGMENTS_MAX);
         wave
     }
@@ -121,7 +130,7 @@ impl LogQuery {
         segments: Vec<SegmentRef>,
     ) -> Result<Newest, Error> {
         let newest = Mutex::new(Newest::new(self.limit));
-        let mut waves = Waves::new(segments, self.direction);
+        let mut waves = Waves::new(segments, self.direction, scan.reader().settings().clone());
         while let Some(next) = waves.peek() {
             if self.is_beyond(&newest, next.min_ts, next.max_ts) {
                 break;

@@ -29,6 +29,7 @@ use crate::reader::at_once;
 use crate::rows::{Columns, Metadata, Rows};
 use crate::scan::Scan;
 use crate::shard::Fan;
+use crate::slices::slices;
 
 /// Rows between two looks at whether anyone still waits.
 const CHECK_ROWS: usize = 4096;
@@ -52,13 +53,34 @@ pub(crate) async fn fold(
     range: TimeRange,
     segments: Vec<SegmentRef>,
 ) -> Result<RangeFold, Error> {
-    let log = &leaf.aggregation.log;
-    let selector = Selector::new(&log.selector)?;
+    let selector = Selector::new(&leaf.aggregation.log.selector)?;
     let sampler = Arc::new(Sampler::new(leaf)?);
-    let opened = scan.reader().open(segments).await?;
-    let mut plan = Plan::new(&selector, range, needles::of_pipeline(&log.pipeline), opened, &scan.reader().forgets());
-    prune(&mut plan, scan.reader()).await?;
-    scan.reader().count(|stats| stats.streams += plan.streams().len() as u64);
+    let (mut all, mut open, mut streams) = (None::<RangeFold>, Vec::new(), 0);
+    for slice in slices(range, segments, scan.reader().settings()) {
+        open = scan.reader().open_beside(slice.segments, &open).await?;
+        let need = needles::of_pipeline(&leaf.aggregation.log.pipeline);
+        let mut plan = Plan::new(&selector, slice.range, need, open.clone(), &scan.reader().forgets());
+        prune(&mut plan, scan.reader()).await?;
+        streams = streams.max(plan.streams().len());
+        let fold = fold_plan(leaf, steps, scan, sampler.clone(), plan).await?;
+        match &mut all {
+            Some(all) => all.merge(fold),
+            None => all = Some(fold),
+        }
+        scan.budget().check_results(all.as_ref().map_or(0, RangeFold::memory_bytes))?;
+    }
+    scan.reader().count(|stats| stats.streams += streams as u64);
+    Ok(all.unwrap_or_else(|| RangeFold::new(leaf, steps)))
+}
+
+/// The samples of the blocks that a plan reads.
+async fn fold_plan(
+    leaf: &Leaf<'_>,
+    steps: Steps,
+    scan: &Scan,
+    sampler: Arc<Sampler>,
+    mut plan: Plan,
+) -> Result<RangeFold, Error> {
     let masks = duplicates::masks(&plan, scan).await?;
     let wanted = columns::of_leaf(leaf);
     let folds = match Bulk::of_leaf(leaf).filter(|_| !columns::filters_lines(leaf)) {
@@ -79,7 +101,6 @@ pub(crate) async fn fold(
     let mut folds = folding.folds.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut all = folds.pop().unwrap_or_else(|| RangeFold::new(leaf, steps));
     folds.into_iter().for_each(|fold| all.merge(fold));
-    scan.budget().check_results(all.memory_bytes())?;
     Ok(all)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: an opened segment. Out: its counts, and which times a minute holds. What they are added up to is for others to say.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use segment::Counts;
@@ -24,6 +24,8 @@ pub(crate) struct Minutes {
     opened: Arc<OpenSegment>,
     /// Nothing if they are decoded already.
     stored: Option<Bytes>,
+    /// What there is no room to keep for longer.
+    own: OnceLock<Counts>,
 }
 
 impl Minutes {
@@ -33,16 +35,19 @@ impl Minutes {
             Some(_) => None,
             None => reader.read(&opened, &[opened.footer.counts_range()]).await?.pop(),
         };
-        Ok(Minutes { opened, stored })
+        Ok(Minutes { opened, stored, own: OnceLock::new() })
     }
 
     /// The counts; the first to ask decodes them.
     pub(crate) fn counts(&self, reader: &Reader) -> Result<&Counts, Error> {
-        if let Some(counts) = self.opened.counts() {
+        if let Some(counts) = self.opened.counts().or(self.own.get()) {
             return Ok(counts);
         }
         let counts = self.opened.footer.decode_counts(self.stored.as_deref().unwrap_or_default());
         let counts = counts.map_err(|why| corrupt(&self.opened.segment, &why))?;
-        Ok(reader.footers().keep_counts(&self.opened, counts))
+        Ok(match reader.footers().keep_counts(&self.opened, counts) {
+            Ok(counts) => counts,
+            Err(counts) => self.own.get_or_init(|| counts),
+        })
     }
 }

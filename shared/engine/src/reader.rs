@@ -2,10 +2,13 @@
 //!
 //! Never more requests under way than the settings allow, never a byte read twice that came with the footer.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
+use futures::future::{Either, ready};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use model::{QueryStats, TimeRange};
 use segment::{ColumnKind, ColumnMeta, Opened};
@@ -131,6 +134,22 @@ impl Reader {
         at_once(self.settings.store_concurrency_max, work).await
     }
 
+    /// The same, but for those that are open still.
+    pub(crate) async fn open_beside(
+        &self,
+        segments: Vec<SegmentRef>,
+        open: &[Arc<OpenSegment>],
+    ) -> Result<Vec<Arc<OpenSegment>>, Error> {
+        let open: HashMap<&str, &Arc<OpenSegment>, RandomState> =
+            open.iter().map(|opened| (opened.segment.key.as_str(), opened)).collect();
+        let opened = |segment: SegmentRef| match open.get(segment.key.as_str()) {
+            Some(opened) => Either::Left(ready(Ok(Arc::clone(opened)))),
+            None => Either::Right(self.open_one(segment)),
+        };
+        let work = segments.into_iter().map(opened).collect();
+        at_once(self.settings.store_concurrency_max, work).await
+    }
+
     async fn open_one(&self, segment: SegmentRef) -> Result<Arc<OpenSegment>, Error> {
         let name = self.tenants.name_of(&segment);
         if let Some(opened) = self.footers.get(&name) {
@@ -148,7 +167,7 @@ impl Reader {
                     self.tenants.label(&segment, &mut footer);
                     footer.map_labels(|labels| self.footers.interned(labels));
                     let opened = Arc::new(OpenSegment::new(name, segment, footer, tail));
-                    self.footers.put(opened.clone());
+                    self.footers.put(&opened);
                     self.count(|stats| stats.segments_opened += 1);
                     return Ok(opened);
                 }
@@ -173,6 +192,9 @@ impl Reader {
     /// The bytes of each range: kept ones, and those that lie close together by one request.
     pub(crate) async fn read(&self, opened: &OpenSegment, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         let mut found = self.kept(opened, ranges).await;
+        if found.contains(&None) && opened.segment.size <= self.settings.whole_object_bytes_max {
+            self.refill(opened, ranges, &mut found).await?;
+        }
         let is_missing: Vec<bool> = found.iter().map(Option::is_none).collect();
         let spans = self.missing_spans(opened, ranges, &is_missing);
         let work = spans.iter().map(|span| self.read_span(opened, span.clone())).collect();
@@ -191,6 +213,27 @@ impl Reader {
         self.blocks.put(read, true).await;
         let all: Vec<Bytes> = found.into_iter().flatten().collect();
         if all.len() == ranges.len() { Ok(all) } else { Err(corrupt(&opened.segment, &"the store gave fewer bytes")) }
+    }
+
+    /// A small segment that is no longer kept whole is read whole again: one request, whatever else is asked of it.
+    async fn refill(
+        &self,
+        opened: &OpenSegment,
+        ranges: &[Range<u64>],
+        found: &mut [Option<Bytes>],
+    ) -> Result<(), Error> {
+        let _turn = opened.refilling.lock().await;
+        let missing = || ranges.iter().zip(&*found).filter(|(_, found)| found.is_none()).map(|(range, _)| range);
+        if missing().any(|range| opened.held(range).is_none()) {
+            self.footers.refill(opened, self.read_tail(&opened.segment, opened.segment.size).await?);
+        }
+        let mut misses = 0;
+        for (range, slot) in ranges.iter().zip(found).filter(|(_, found)| found.is_none()) {
+            *slot = opened.held(range);
+            misses += 1;
+        }
+        self.count(|stats| stats.cache_misses += misses);
+        Ok(())
     }
 
     /// The bytes of ranges, as far as they came with the footer or were read before.
@@ -217,6 +260,9 @@ impl Reader {
     pub(crate) fn spans(&self, opened: &OpenSegment, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
         let is_missing = |range| opened.held(range).is_none() && !self.blocks.has(&opened.place(range));
         let is_missing: Vec<bool> = ranges.iter().map(is_missing).collect();
+        if is_missing.contains(&true) && opened.segment.size <= self.settings.whole_object_bytes_max {
+            return std::iter::once(0..opened.segment.size).collect();
+        }
         self.missing_spans(opened, ranges, &is_missing)
     }
 

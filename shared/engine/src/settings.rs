@@ -15,6 +15,8 @@ pub struct EngineSettings {
     pub block_cache_directory: Option<PathBuf>,
     /// Most bytes that they may take there.
     pub block_cache_disk_bytes_max: u64,
+    /// Segments of one query that are opened at the same time take about so much memory.
+    pub open_bytes_max: u64,
     /// Most requests to the store that one query has under way.
     pub store_concurrency_max: usize,
     /// Most blocks of one query that are decoded at the same time.
@@ -40,6 +42,7 @@ impl Default for EngineSettings {
             block_cache_memory_bytes_max: 32 << 20,
             block_cache_directory: None,
             block_cache_disk_bytes_max: 1 << 30,
+            open_bytes_max: 32 << 20,
             store_concurrency_max: 16,
             decode_concurrency_max: threads,
             blocks_ahead_max: threads,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use logql::matcher::Selector;
 use model::{Labels, TimeRange};
 use segment::{Counts, LevelCounts, StreamInfo};
+use store::SegmentRef;
 
 use crate::Error;
 use crate::duplicates::{self, Masks};
@@ -23,6 +24,7 @@ use crate::plan::{Chosen, Plan, PlannedRun};
 use crate::reader::at_once;
 use crate::rows::{Columns, MetadataColumns, Rows};
 use crate::scan::Scan;
+use crate::slices::slices;
 
 /// Entries and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,33 +90,47 @@ pub(crate) async fn count(
     selectors: &[Selector],
     steps: Steps,
     range: TimeRange,
-    opened: Vec<Arc<OpenSegment>>,
+    segments: Vec<SegmentRef>,
     scan: &Scan,
 ) -> Result<Tally, Error> {
     let matches = |labels: &Labels| selectors.is_empty() || selectors.iter().any(|selector| selector.matches(labels));
     let (mut chosen, forgets) = (Chosen::new(matches), scan.reader().forgets());
-    let parts: Vec<Part> = opened.iter().map(|opened| Part::new(opened, &mut chosen, &forgets, steps)).collect();
-    let to_read: Vec<HashSet<u32>> = parts.iter().map(|part| part.to_read.clone()).collect();
-    let work = parts.into_iter().map(|part| part.pieces(steps, scan)).collect();
-    let mut pieces: Vec<Piece> =
-        at_once(scan.reader().settings().store_concurrency_max, work).await?.into_iter().flatten().collect();
+    let mut tally = Tally { pieces: Vec::new(), doubles: Vec::new() };
+    let (mut read, mut open) = (ByPiece::new(), Vec::new());
+    for slice in slices(range, segments, scan.reader().settings()) {
+        let opened = scan.reader().open_beside(slice.segments, &open).await?;
+        let parts: Vec<Part> = opened.iter().map(|opened| Part::new(opened, &mut chosen, &forgets, steps)).collect();
+        let to_read: Vec<HashSet<u32>> = parts.iter().map(|part| part.to_read.clone()).collect();
+        // A segment that reaches into several slices is counted as a whole in the first.
+        let is_new = |part: &Part| !open.iter().any(|before| Arc::ptr_eq(before, &part.opened));
+        let work = parts.into_iter().filter(is_new).map(|part| part.pieces(steps, scan)).collect();
+        let pieces = at_once(scan.reader().settings().store_concurrency_max, work).await?;
+        tally.pieces.extend(pieces.into_iter().flatten());
 
-    let mut plan = Plan::of(&mut chosen, range, Need::Nothing, opened, &forgets);
-    let masks = match duplicates::masks(&plan, scan).await {
-        // More streams lie in several segments than there is memory to compare: then each counts for itself.
-        Err(Error::Limit(_)) => Arc::default(),
-        masks => Arc::new(masks?),
-    };
-    pieces.extend(one_by_one(&plan, &masks, &to_read, steps, scan).await?);
-    for (segment, to_read) in plan.segments.iter_mut().zip(&to_read).filter(|(_, to_read)| !to_read.is_empty()) {
-        segment.blocks.iter_mut().for_each(|block| block.runs.retain(|run| !to_read.contains(&run.number)));
+        let mut plan = Plan::of(&mut chosen, slice.range, Need::Nothing, opened.clone(), &forgets);
+        let masks = match duplicates::masks(&plan, scan).await {
+            // More streams lie in several segments than there is memory to compare: then each counts for itself.
+            Err(Error::Limit(_)) => Arc::default(),
+            masks => Arc::new(masks?),
+        };
+        one_by_one(&plan, &masks, &to_read, steps, scan, &mut read).await?;
+        for (segment, to_read) in plan.segments.iter_mut().zip(&to_read).filter(|(_, to_read)| !to_read.is_empty()) {
+            segment.blocks.iter_mut().for_each(|block| block.runs.retain(|run| !to_read.contains(&run.number)));
+        }
+        let doubles = duplicates::doubles(&plan, &masks, scan).await?;
+        let amount = |double: duplicates::Double| {
+            (double.stream, steps.end_of(double.timestamp_ns), Amount { rows: 1, bytes: double.line_bytes })
+        };
+        tally.doubles.extend(doubles.into_iter().map(amount));
+        open = opened;
     }
-    let doubles = duplicates::doubles(&plan, &masks, scan).await?;
-    let amount = |double: duplicates::Double| {
-        (double.stream, steps.end_of(double.timestamp_ns), Amount { rows: 1, bytes: double.line_bytes })
-    };
-    Ok(Tally { pieces, doubles: doubles.into_iter().map(amount).collect() })
+    let piece = |((_, labels), amounts): (_, BTreeMap<_, _>)| Piece { labels, amounts: amounts.into_iter().collect() };
+    tally.pieces.extend(read.into_iter().map(piece));
+    Ok(tally)
 }
+
+/// What was counted entry by entry, by segment and stream, then by the end of the step.
+type ByPiece = BTreeMap<(String, Labels), BTreeMap<i64, Amount>>;
 
 /// The chosen streams of one segment, by their numbers.
 struct Part {
@@ -182,14 +198,15 @@ impl Part {
     }
 }
 
-/// The pieces of streams of which some is deleted: their entries that are shown, and that no other segment has before.
+/// Adds the pieces of streams of which some is deleted: their entries that are shown, and that no other segment has before.
 async fn one_by_one(
     plan: &Plan,
     masks: &Arc<Masks>,
     to_read: &[HashSet<u32>],
     steps: Steps,
     scan: &Scan,
-) -> Result<Vec<Piece>, Error> {
+    streams: &mut ByPiece,
+) -> Result<(), Error> {
     let lengths = Columns { lines: false, lengths: true, metadata: MetadataColumns::Named(Vec::new()) };
     let mut work = Vec::new();
     for (place, (segment, to_read)) in plan.segments.iter().zip(to_read).enumerate() {
@@ -205,19 +222,17 @@ async fn one_by_one(
             work.push(async move {
                 let found =
                     scan.block(opened, index, &columns, move |rows| shown(&runs, &doubles, steps, rows)).await?;
-                Ok((place, found))
+                Ok((segment.opened.segment.key.to_string(), found))
             });
         }
     }
-    let mut streams: BTreeMap<(usize, Labels), BTreeMap<i64, Amount>> = BTreeMap::new();
-    for (place, found) in at_once(scan.blocks_concurrency(), work).await? {
+    for (segment, found) in at_once(scan.blocks_concurrency(), work).await? {
         for (stream, end, amount) in found {
-            let sum = streams.entry((place, stream)).or_default().entry(end).or_default();
+            let sum = streams.entry((segment.clone(), stream)).or_default().entry(end).or_default();
             *sum = sum.plus(amount);
         }
     }
-    let piece = |((_, labels), amounts): (_, BTreeMap<_, _>)| Piece { labels, amounts: amounts.into_iter().collect() };
-    Ok(streams.into_iter().map(piece).collect())
+    Ok(())
 }
 
 /// The entries of some runs that are shown.

@@ -98,8 +98,7 @@ async fn tally_of(request: &LabelsRequest, step_ns: i64, reader: Reader) -> Resu
     let (scan, _cancel) = Scan::new(reader);
     let selectors: Vec<Selector> = labels::selectors(request)?;
     let segments = scan.reader().segments(request.range).await?;
-    let opened = scan.reader().open(segments).await?;
-    tally::count(&selectors, Steps::new(request.range, step_ns), request.range, opened, &scan).await
+    tally::count(&selectors, Steps::new(request.range, step_ns), request.range, segments, &scan).await
 }
 
 /// Which labels name a sum.

@@ -115,7 +115,10 @@ fn ask(segments: &[Vec<Row>], query: &str, when: When) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         // Small reads, so that columns and filters are fetched and not found in the tail.
-        let settings = EngineSettings { whole_object_bytes_max: 0, tail_bytes: 64, ..EngineSettings::default() };
+        // And mostly in slices of time.
+        let open_bytes_max = if segments.len() % 3 == 0 { u64::MAX } else { 1 };
+        let settings =
+            EngineSettings { whole_object_bytes_max: 0, tail_bytes: 64, open_bytes_max, ..EngineSettings::default() };
         let request = QueryRequest {
             tenants: vec![TenantId::single()],
             query: query.to_owned(),

@@ -172,6 +172,16 @@ impl BlockCache {
         }
     }
 
+    /// Keeps ranges in memory that were held elsewhere until now.
+    pub(crate) fn keep(&self, ranges: Vec<(Place, Bytes)>) {
+        let Some(memory) = &self.memory else { return };
+        for (place, bytes) in ranges {
+            if !memory.contains_key(&place) {
+                self.keep_in_memory(place, bytes);
+            }
+        }
+    }
+
     fn keep_in_memory(&self, place: Place, bytes: Bytes) {
         // A slice would keep alive all of the answer that it was cut from.
         let kept = Kept::Stored(Bytes::copy_from_slice(&bytes));

@@ -130,7 +130,8 @@ impl<'q> Explaining<'q> {
         mut sure: Sure,
         request: &QueryRequest,
     ) -> Result<(), Error> {
-        let mut waves = Waves::new(self.segments(range).await?, request.direction);
+        let settings = self.scan.reader().settings().clone();
+        let mut waves = Waves::new(self.segments(range).await?, request.direction, settings);
         while let Some(next) = waves.peek() {
             if sure.is_beyond(next.min_ts, next.max_ts) {
                 break;

@@ -12,7 +12,7 @@ const MINUTE_NS: i64 = 60_000_000_000;
 const MOVED_PART: f64 = 0.25;
 
 /// The slices of a range: as many as there are full portions of `slice_bytes`, within `slices_max`, but at least one.
-pub(super) fn cut(range: TimeRange, segments: &[SegmentRef], slices_max: usize, slice_bytes: u64) -> Vec<TimeRange> {
+pub(crate) fn cut(range: TimeRange, segments: &[SegmentRef], slices_max: usize, slice_bytes: u64) -> Vec<TimeRange> {
     let pieces: Vec<Piece> = segments.iter().filter_map(|segment| Piece::of(segment, range)).collect();
     let bytes: f64 = pieces.iter().map(|piece| piece.bytes).sum();
     let slices = ((bytes / slice_bytes.max(1) as f64).ceil() as usize).min(slices_max).max(1);

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+pub(crate) use cut::cut;
 pub(crate) use root::Fan;
 
 /// The way to other processes.
