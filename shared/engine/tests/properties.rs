@@ -116,7 +116,7 @@ fn ask(segments: &[Vec<Row>], query: &str, when: When) -> Value {
     runtime.block_on(async {
         // Small reads, so that columns and filters are fetched and not found in the tail.
         // And mostly in slices of time.
-        let open_bytes_max = if segments.len() % 3 == 0 { u64::MAX } else { 1 };
+        let open_bytes_max = if segments.len().is_multiple_of(3) { u64::MAX } else { 1 };
         let settings =
             EngineSettings { whole_object_bytes_max: 0, tail_bytes: 64, open_bytes_max, ..EngineSettings::default() };
         let request = QueryRequest {
