@@ -1,13 +1,19 @@
 //! A client of functions that are deployed behind one front door, for the tests of this crate.
 //!
-//! `deploy.py` beside the sources starts LocalStack, deploys both functions and gives the addresses in the environment.
+//! `deploy.py` beside the sources starts LocalStack, deploys both functions and gives the addresses in the environment. The functions are
+//! asked over HTTP, the bucket by AWS's own SDK.
 
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::types::Object;
 use serde_json::Value;
+
+const BUCKET: &str = "logbarn";
 
 /// The deployed functions and the bucket that they share.
 pub struct Deployed {
     front: String,
-    bucket: String,
+    bucket: aws_sdk_s3::Client,
     client: reqwest::Client,
 }
 
@@ -17,7 +23,15 @@ impl Deployed {
     pub fn from_env() -> Self {
         let variable =
             |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run .ci/localstack-tests"));
-        let bucket = format!("{}/logbarn", variable("AWS_ENDPOINT_URL"));
+        let bucket = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "tests"))
+            .endpoint_url(variable("AWS_ENDPOINT_URL"))
+            .force_path_style(true)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        let bucket = aws_sdk_s3::Client::from_conf(bucket);
         Deployed { front: variable("LOGBARN_FRONT_URL"), bucket, client: testkit::http::client() }
     }
 
@@ -42,10 +56,31 @@ impl Deployed {
         values.map(|value| (text(&value[0]), text(&value[1]))).collect()
     }
 
+    /// What lies in the bucket.
+    pub async fn objects(&self) -> Vec<Object> {
+        let mut pages = self.bucket.list_objects_v2().bucket(BUCKET).into_paginator().send();
+        let mut objects = Vec::new();
+        while let Some(page) = pages.next().await {
+            objects.extend(page.expect("the bucket can be listed").contents.unwrap_or_default());
+        }
+        objects
+    }
+
     /// The keys that lie in the bucket.
     pub async fn keys(&self) -> Vec<String> {
-        let request = self.client.get(format!("{}?list-type=2", self.bucket));
-        let xml = request.send().await.expect("the bucket answers").text().await.expect("a whole body");
-        xml.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0.to_owned())).collect()
+        self.objects().await.into_iter().filter_map(|object| object.key).collect()
+    }
+
+    /// An object: its bytes, and what S3 says of it.
+    pub async fn object(&self, key: &str) -> (Vec<u8>, GetObjectOutput) {
+        let mut object = self.bucket.get_object().bucket(BUCKET).key(key).send().await.expect("the object can be read");
+        let body = std::mem::take(&mut object.body).collect().await.expect("a whole body");
+        (body.to_vec(), object)
+    }
+
+    /// Uploads in parts that were begun and neither finished nor given up.
+    pub async fn unfinished_uploads(&self) -> usize {
+        let uploads = self.bucket.list_multipart_uploads().bucket(BUCKET).send().await;
+        uploads.expect("the bucket tells its uploads").uploads().len()
     }
 }
