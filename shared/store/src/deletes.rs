@@ -19,12 +19,14 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::paths::{self, DeleteKey, Deletion, Key};
-use crate::{Error, Store};
+use crate::{Committed, Error, Store};
 
 /// The first words of every request.
 const MAGIC: &str = "logbarn delete 1 ";
 /// The longest request that is read: a query has at most 128 KiB, and JSON may write a byte as six.
 const REQUEST_BYTES_MAX: u64 = 1 << 20;
+/// Names that a request is given in turn, if it was cancelled under the ones before.
+const NAMES_TRIED_MAX: usize = 8;
 /// Requests kept decoded, of all tenants.
 const REQUESTS_KEPT_MAX: usize = 10_000;
 /// Requests that are read at the same time.
@@ -89,13 +91,18 @@ impl Store {
     }
 
     /// Stores a request, unless one that asks the same is there; gives the one that is.
-    pub async fn put_delete(&self, tenant: &TenantId, request: DeleteRequest) -> Result<Arc<DeleteRequest>, Error> {
-        let same = |known: &&Arc<DeleteRequest>| known.key.id == request.key.id;
-        if let Some(known) = self.deletes(tenant).await?.iter().find(same) {
-            return Ok(Arc::clone(known));
+    pub async fn put_delete(&self, tenant: &TenantId, mut request: DeleteRequest) -> Result<Arc<DeleteRequest>, Error> {
+        for _ in 0..NAMES_TRIED_MAX {
+            if let Some(known) = self.deletes(tenant).await?.iter().find(|known| known.key.id == request.key.id) {
+                return Ok(Arc::clone(known));
+            }
+            match self.create(&paths::delete(tenant, request.key), encode(&request)).await? {
+                Committed::Created => return Ok(Arc::new(request)),
+                // One of this very name was cancelled, as may be when a clock was set back; or somebody was faster, and it is found.
+                Committed::Existed => request.key.created_ns = request.key.created_ns.saturating_add(1),
+            }
         }
-        self.create(&paths::delete(tenant, request.key), encode(&request)).await?;
-        Ok(Arc::new(request))
+        Err(Error::corrupt(paths::delete(tenant, request.key), "it was cancelled, as were all of nearly this name"))
     }
 
     /// Cancels a request: it is in no listing any more.
@@ -200,8 +207,8 @@ mod tests {
         assert_eq!(store.counters().snapshot().requests() - before, 1, "requests are read once");
         store.cancel_delete(&tenant, &first).await.expect("stored");
         assert_eq!(ids().await, [3]);
-        put("{}", 8).await;
-        assert_eq!(ids().await, [3, 8], "after that it can be sent again");
+        put("{}", 5).await;
+        assert_eq!(ids().await, [3, 6], "after that it can be sent again, also at the same time");
         assert!(store.days(&tenant).await.expect("listed").is_empty(), "deletes are no day");
     }
 }

@@ -11,6 +11,8 @@ use store::{Marks, Store};
 
 use crate::Error;
 
+const NANOS_PER_MILLI: i64 = 1_000_000;
+
 /// What a merge asks of each entry, and before that of segments.
 pub trait Keep: Send + Sync {
     /// Whether the entry of that stream is written into the merged segment.
@@ -45,13 +47,15 @@ impl Keep for KeepAll {
     }
 }
 
-/// What is kept of a tenant now.
+/// What is kept of a tenant now. Now is the earlier one of what our clock and the store's say: a process whose clock has jumped ahead
+/// hides what it takes for past, but deletes none of it.
 pub async fn keep_of(store: &Store, tenant: &TenantId, policy: &Policy) -> Result<Arc<dyn Keep>, Error> {
     let rules = policy.rules(tenant).map_err(|why| Error::Internal(why.to_string()))?;
-    match rules.is_nothing() {
-        true => Ok(Arc::new(KeepAll)),
-        false => Forgetting::of(store, tenant, rules).await,
+    if rules.is_nothing() {
+        return Ok(Arc::new(KeepAll));
     }
+    let store_ns = store.clock_ms().await?.saturating_mul(NANOS_PER_MILLI);
+    Forgetting::of(store, tenant, rules.no_later_than(store_ns)).await
 }
 
 /// What is forgotten of a tenant: asks the store for its delete requests, if they are heeded.

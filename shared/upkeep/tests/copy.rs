@@ -8,16 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use engine::{Engine, EngineSettings};
 use object_store::memory::InMemory;
 use store::faulty::{Crash, Fault, Faulty, Operation, Rule};
-use store::{Store, StoreUrl};
+use store::{DeleteRequest, Store, StoreUrl};
 use testkit::moto::Moto;
 use upkeep::{
-    Copied, CopySettings, Direction, Error, Finding, FindingKind, Grace, KeepAll, MergeSettings, Permission, Progress,
-    Scope, VerifySettings, collect_day, copy, merge_day, rebuild, verify,
+    Copied, CopySettings, Deletes, Direction, Error, Finding, FindingKind, ForgetSettings, Grace, KeepAll,
+    MergeSettings, Permission, Policy, Progress, Scope, VerifySettings, collect_day, copy, keep_of, merge_day, rebuild,
+    verify,
 };
 
-use crate::support::{Load, Seen, day, read, tenant};
+use crate::support::{Load, START_NS, Seen, day, read, read_with, tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -285,4 +287,50 @@ async fn a_rebuilt_source_is_backed_up_further() {
     load.put(&open(one.path()), 4).await.unwrap();
     assert_eq!(copied(&open(one.path()), &open(two.path()), &backup()).await.unwrap().losses, 0);
     check(&open(two.path()), &load.entries_of(0..5), &load.entries_of(0..5), "after a rebuild").await;
+}
+
+/// What was deleted stays deleted in a backup and in what is restored from it, and what was cancelled stays.
+#[tokio::test]
+async fn deletes_are_copied() {
+    let ((clock, from), (_, to), (again_clock, again)) = (memory(), memory(), memory());
+    let ahead = 10_000 * DAY;
+    let load = Load::new(6, 100);
+    for batch in 0..4 {
+        load.put(&from, batch).await.unwrap();
+    }
+    let (now_ns, day_ns) = (START_NS + 3_600_000_000_000, DAY.as_nanos() as i64);
+    let forgetting = ForgetSettings { deletes: Deletes::Delete { after: DAY }, ..ForgetSettings::default() };
+    let policy = |now_ns| {
+        let forgetting = forgetting.clone();
+        Policy::new(move |_| forgetting.clone(), move || now_ns)
+    };
+    let (early, late) = (policy(now_ns), policy(now_ns + 2 * day_ns));
+    let request = |what: &str| DeleteRequest::new(&format!(r#"{{service_name=~".+"}} {what}"#), 0, now_ns, now_ns);
+    let delete = async |store: &Store, what: &str| store.put_delete(&tenant(), request(what)).await.map(drop).unwrap();
+    let seen = async |store: &Store, policy: &Policy| {
+        read_with(&Engine::new(store.clone(), EngineSettings::default()).heeding(policy.clone())).await
+    };
+    let forget = async |clock: &Faulty, store: &Store| {
+        clock.set_clock(ahead);
+        let keep = keep_of(store, &tenant(), &late).await.unwrap();
+        merge_day(store, &tenant(), day(), &MergeSettings::all(), keep).await.unwrap();
+    };
+
+    delete(&from, r#"| detected_level="error""#).await;
+    delete(&from, r#"|= "took""#).await;
+    copied(&from, &to, &backup()).await.unwrap();
+    assert_eq!(seen(&to, &early).await, seen(&from, &early).await, "hidden in the backup too");
+    from.cancel_delete(&tenant(), &request(r#"|= "took""#)).await.unwrap();
+    forget(&clock, &from).await;
+    delete(&from, r#"| detected_level="debug""#).await;
+    load.put(&from, 4).await.unwrap();
+    assert_eq!(copied(&from, &to, &backup()).await.unwrap().losses, 0);
+    assert_eq!(copied(&to, &again, &restore()).await.unwrap().losses, 0);
+    let mut left = load.entries_of(0..5);
+    left.retain(|(.., metadata), _| !["error", "debug"].iter().any(|level| metadata.contains(level)));
+    for (store, name) in [(&from, "the source"), (&to, "the backup"), (&again, "restored")] {
+        assert_eq!(seen(store, &early).await, left, "{name}");
+    }
+    forget(&again_clock, &again).await;
+    assert_eq!(read(&again).await, left, "for good");
 }

@@ -105,6 +105,14 @@ async fn each_damage_has_its_finding() {
         ("a merged segment cut", |f| std::fs::write(&files(f, "/seg/")[0], b"LOGBARN").unwrap(), &[(Bad, true)]),
         ("something of somebody", |f| std::fs::write(f.join("t/fake/notes.txt"), b"x").unwrap(), &[(Unknown, false)]),
         (
+            "a delete request that cannot be read",
+            |f| {
+                std::fs::create_dir(f.join("t/fake/deletes")).unwrap();
+                std::fs::write(f.join("t/fake/deletes/1-2.json"), b"{}").unwrap();
+            },
+            &[(Bad, true)],
+        ),
+        (
             "a segment that a newer version wrote",
             |f| std::fs::write(files(f, "/l0/")[0].with_file_name("9-x.seg"), b"x").unwrap(),
             &[(Unknown, true)],

@@ -116,6 +116,11 @@ impl Rules {
         Ok(Rules { retention, deletes: settings.deletes, now_ns })
     }
 
+    /// The same, at a time that is not behind another one.
+    pub fn no_later_than(self, time_ns: i64) -> Self {
+        Rules { now_ns: self.now_ns.min(time_ns), ..self }
+    }
+
     /// Whether there is anything to be asked or done.
     pub fn is_nothing(&self) -> bool {
         self.retention.is_none() && !self.heeds_deletes()

@@ -12,6 +12,9 @@ use store::{Current, DeleteRequest, SegmentRef};
 use super::{Forget, delete};
 use crate::{Engine, Error};
 
+/// Requests of one tenant that are not cancelled. Those whose work is done stay, since a batch that is sent again would bring its
+/// entries back; and each costs every question a look.
+const REQUESTS_MAX: usize = 10_000;
 /// Days that are listed at the same time.
 const DAYS_AT_ONCE_MAX: usize = 8;
 
@@ -44,6 +47,12 @@ impl Engine {
     ) -> Result<String, Error> {
         let request = DeleteRequest::new(query, start_ns, end_ns, now_ns);
         delete::Delete::new(&request)?;
+        let known = self.store.deletes(tenant).await?;
+        if known.len() >= REQUESTS_MAX && !known.iter().any(|known| known.key.id == request.key.id) {
+            return Err(Error::Limit(format!(
+                "too many delete requests, limit: {REQUESTS_MAX}; cancel processed ones"
+            )));
+        }
         let stored = self.store.put_delete(tenant, request).await?;
         self.learn_deletes(tenant).await?;
         self.store.tell_owing(tenant, None);

@@ -75,7 +75,8 @@ pub async fn verify(
         match found {
             Found::Day(tenant, day, objects) if scope.holds(day) => verifier.day(&tenant, day, &objects).await?,
             Found::Unknown(listed) => verifier.unknown(&listed),
-            Found::Day(..) | Found::Deletes(..) => {}
+            Found::Deletes(_, listed) => verifier.delete(&listed).await?,
+            Found::Day(..) => {}
         }
     }
     Ok(verifier.totals)
@@ -107,6 +108,24 @@ impl Verifier<'_> {
         let loses = listed.key.as_str().ends_with(".seg") && listed.key.as_str().contains("/l0/");
         let why = if loses { "not a key that this version writes: queries of its day fail" } else { "not ours" };
         self.found(FindingKind::Unknown, &listed.key, loses, why);
+    }
+
+    /// A request that cannot be read hides everything: nobody knows what it is about.
+    async fn delete(&mut self, listed: &Listed) -> Result<(), Error> {
+        self.progress.more(1, listed.size);
+        match self.store.inspect(listed.key.as_str()).await {
+            Ok(_) | Err(store::Error::NotFound { .. }) => {}
+            Err(store::Error::Corrupt { why, .. } | store::Error::Invalid { why }) => {
+                let why =
+                    format!("{why}: all queries of its tenant fail; delete the object, and make the request again");
+                self.found(FindingKind::Bad, &listed.key, true, why);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.totals.objects += 1;
+        self.totals.bytes += listed.size;
+        self.progress.done(1, listed.size);
+        Ok(())
     }
 
     async fn day(&mut self, tenant: &TenantId, day: Day, objects: &DayObjects) -> Result<(), Error> {

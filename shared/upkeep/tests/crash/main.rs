@@ -3,9 +3,12 @@
 //! A scenario commits batches, merges them, merges merged segments, lets two days pass, collects garbage and sends an old batch again.
 //! It is run once to count its requests to the store; then once for each request and for both sides of its effect, dying there. After
 //! each death a new process reads (all that was acknowledged must be there once, nothing twice), then goes on to the end and reads
-//! again. Totals are printed.
+//! again. Totals are printed. A second story has deletes and retention in it.
 
 #[cfg(test)]
+mod forgetting;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::Arc;
