@@ -158,7 +158,7 @@ impl Inner {
 
     /// Only who has got somewhere asks again, so that what cannot be done is not tried for ever.
     async fn ask_again(&self, request: &MergeRequest, tended: &Tended) -> bool {
-        let next = request.next().filter(|_| tended.merged.merges > 0);
+        let next = request.next().filter(|_| tended.merged.commits() > 0);
         let (Some(next), Some((functions, function))) = (next, &self.asked) else { return false };
         let told = functions.tell(function, next.event().into()).await;
         if let Err(error) = &told {

@@ -138,6 +138,13 @@ impl Footer {
         self.section(SECTION_COUNTS).map_or(0..0, |section| section.range.clone())
     }
 
+    /// What is needed to open the segment and to count its rows: counts and stream table, and the end. The gram filter lies between.
+    pub fn index_ranges(&self, object_len: u64) -> [Range<u64>; 2] {
+        let streams = self.section(SECTION_STREAMS).map_or(0..0, |section| section.range.clone());
+        let end = self.sections.iter().map(|section| section.range.end).max().unwrap_or(object_len);
+        [self.counts_range().start.min(streams.start)..streams.end, end..object_len]
+    }
+
     /// Reads the bytes of [`Footer::counts_range`].
     pub fn decode_counts(&self, stored: &[u8]) -> Result<Counts, Error> {
         let section =

@@ -48,7 +48,7 @@ pub use grams::{GRAM_BYTES, GramFilter};
 pub use layout::{
     BLOCK_NAMES_MAX, BLOCK_ROWS_MAX, COLUMN_BYTES_MAX, LINE_BYTES_MAX, SECTION_BYTES_MAX, TRAILER_BYTES, VERSION,
 };
-pub use reader::{Opened, open_tail};
+pub use reader::{Opened, open_parts, open_tail};
 pub use sorted::SortedWriter;
 pub use streams::StreamInfo;
 pub use tokens::{is_token_byte, tokens};

@@ -1,6 +1,6 @@
 //! Opens a segment from its last bytes.
 //!
-//! In: the tail of an object, as one suffix GET brings it. Out: the [`Footer`], or from where more bytes are needed.
+//! In: the tail of an object, as one suffix GET brings it, or a copy of its parts. Out: the [`Footer`], or from where more bytes are needed.
 //! Never trusts a length that was not compared with the object's own.
 
 use std::ops::Range;
@@ -24,20 +24,28 @@ pub enum Opened {
 
 /// Opens a segment of `object_len` bytes by its last `tail.len()` bytes.
 pub fn open_tail(tail: &[u8], object_len: u64) -> Result<Opened, Error> {
+    match object_len.checked_sub(tail.len() as u64) {
+        Some(start) => open_parts(&[(start, tail)], object_len),
+        None => Err(Error::Malformed { part: "tail", why: "it is longer than the object" }),
+    }
+}
+
+/// Opens a segment of `object_len` bytes by parts of it, each with the offset at which it begins; the last one is its end.
+pub fn open_parts(parts: &[(u64, &[u8])], object_len: u64) -> Result<Opened, Error> {
     if object_len < SEGMENT_BYTES_MIN {
         return Err(Error::Truncated { part: "segment", need: SEGMENT_BYTES_MIN, have: object_len });
     }
-    let Some(tail_start) = object_len.checked_sub(tail.len() as u64) else {
-        return Err(Error::Malformed { part: "tail", why: "it is longer than the object" });
-    };
+    let tail = parts.last().map_or(&[][..], |(_, tail)| tail);
     let Some((_, trailer_bytes)) = tail.split_at_checked(tail.len().wrapping_sub(TRAILER_BYTES)) else {
         return Ok(Opened::NeedMore { from: object_len - TRAILER_BYTES as u64 });
     };
     let trailer = Trailer::decode(trailer_bytes, object_len)?;
     let slice = |start: u64, end: u64| -> Option<&[u8]> {
-        let start = usize::try_from(start.checked_sub(tail_start)?).ok()?;
-        let end = usize::try_from(end.checked_sub(tail_start)?).ok()?;
-        tail.get(start..end)
+        parts.iter().find_map(|(part_start, part)| {
+            let start = usize::try_from(start.checked_sub(*part_start)?).ok()?;
+            let end = usize::try_from(end.checked_sub(*part_start)?).ok()?;
+            part.get(start..end)
+        })
     };
     let footer_end = trailer.footer_offset + u64::from(trailer.footer_stored);
     let Some(stored) = slice(trailer.footer_offset, footer_end) else {

@@ -31,6 +31,8 @@ pub struct DayObjects {
     pub manifests: Vec<(u64, Listed)>,
     /// Merged segments, needed or not.
     pub merged: Vec<(MergedKey, Listed)>,
+    /// Catalogs, needed or not.
+    pub catalogs: Vec<(MergedKey, Listed)>,
 }
 
 impl DayObjects {
@@ -39,6 +41,7 @@ impl DayObjects {
             Object::Fresh(facts) => self.fresh.push((facts, listed)),
             Object::Manifest { version } => self.manifests.push((version, listed)),
             Object::Merged(merged) => self.merged.push((merged, listed)),
+            Object::Catalog(catalog) => self.catalogs.push((catalog, listed)),
         }
     }
 }

@@ -12,7 +12,7 @@ impl Key {
     /// Whether an object of this name may hold these bytes: one that is named by its content must hold that.
     pub fn fits(&self, bytes: &[u8]) -> bool {
         match self.object() {
-            Some(Object::Merged(merged)) => xxh3_128(bytes) == merged.content_id,
+            Some(Object::Merged(named) | Object::Catalog(named)) => xxh3_128(bytes) == named.content_id,
             _ => true,
         }
     }
@@ -25,7 +25,8 @@ impl Store {
         let bytes = self.read(&key).await?;
         let described = match key.object() {
             Some(Object::Manifest { version }) => manifest::describe(&bytes, version),
-            Some(Object::Merged(_)) if !key.fits(&bytes) => Err("its name is not the hash of its content".to_string()),
+            Some(_) if !key.fits(&bytes) => Err("its name is not the hash of its content".to_string()),
+            Some(Object::Catalog(_)) => Ok(format!("a catalog of {} bytes; the manifest says of what\n", bytes.len())),
             Some(_) => segment::describe(&bytes).map_err(|why| why.to_string()),
             None => match paths::deletion(key.path()) {
                 Some(Deletion::Request(delete)) => deletes::describe(&bytes, delete),

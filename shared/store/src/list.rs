@@ -6,6 +6,8 @@
 //! listed as fresh is subtracted if the manifest, which is read later, has consumed it. Long ranges ask first which days exist.
 //! Prunes by key and manifest alone, opens no segment.
 
+use std::ops::Range;
+
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{Day, TenantId, TimeRange};
 use object_store::ObjectStore as _;
@@ -35,6 +37,27 @@ pub struct SegmentRef {
     pub fresh: bool,
     /// What was forgotten of it for good.
     pub forgot: Marks,
+    /// Where its index can be read together with those of others.
+    pub catalog: Option<Box<IndexCopy>>,
+}
+
+/// A copy of the parts of a segment that are needed to open it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexCopy {
+    /// The object that has it.
+    pub key: Key,
+    /// Where it begins there.
+    pub at: u64,
+    /// The parts of the segment that lie there one behind the other; the last one is the segment's end.
+    pub parts: Vec<Range<u64>>,
+}
+
+impl IndexCopy {
+    /// Where it lies in the catalog.
+    pub fn range(&self) -> Range<u64> {
+        let bytes = self.parts.iter().map(|part| part.end.saturating_sub(part.start));
+        self.at..bytes.fold(self.at, u64::saturating_add)
+    }
 }
 
 /// What one LIST of a day shows.
@@ -117,6 +140,7 @@ impl Store {
                         rows,
                         fresh: true,
                         forgot: Marks::default(),
+                        catalog: None,
                     };
                     listing.fresh.push((facts, segment));
                 }
@@ -125,7 +149,7 @@ impl Store {
                     break;
                 }
                 // What merges wrote comes behind all manifests: there is none.
-                Some((_, Object::Merged(_))) => break,
+                Some((_, Object::Merged(_) | Object::Catalog(_))) => break,
                 // A segment that we cannot read is no answer with a hole: a newer version may have written it.
                 None if meta.location.as_ref().ends_with(".seg") => {
                     return Err(Error::corrupt(&meta.location, "not a key that this version writes"));

@@ -7,13 +7,16 @@
 //! {"version":7,"segments":[{"id":"…32 hex…-7","size":1,"rows":1,"min_ts":0,"max_ts":0}],
 //!  "consumed":[{"since":7,"names":["…name of a fresh segment…"]}],"gone":[…],"dropped":[{"since":7,"names":["…32 hex…-5"]}]}
 //! ```
-//! A segment has `"forgot":["…"]` besides if something was forgotten of it for good.
+//! A segment has `"forgot":["…"]` besides if something was forgotten of it for good, and
+//! `"catalog":{"id":"…32 hex…-9","at":0,"parts":[[700,900],[950,1000]]}` if a copy of these parts of it lies in that catalog, from
+//! `at` on. A copy is there for speed alone: who does not know of it, or finds it gone, opens the segment itself.
 //! Each version tells all that is current, so nobody has to follow a chain; what it says about objects that are gone is left out of
 //! the next, so that it stays small.
 //! A reader refuses a format above its own, a wrong checksum and a version other than its key's; fields that it does not know it
 //! ignores. So a field may be added when old readers answer rightly without it; else the format number goes up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -24,7 +27,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::list::DayListing;
 use crate::paths::{self, FreshKey, Key, MergedKey};
-use crate::{Committed, Error, Marks, SegmentRef, Store};
+use crate::{Committed, Error, IndexCopy, Marks, SegmentRef, Store};
 
 /// The first words of every manifest.
 const MAGIC: &str = "logbarn manifest ";
@@ -32,6 +35,8 @@ const MAGIC: &str = "logbarn manifest ";
 const FORMAT: u32 = 1;
 /// The longest manifest that is read: some 500,000 fresh segments, about a day of pushes at the shortest commit window.
 const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Parts of a segment that a catalog may hold.
+const PARTS_MAX: usize = 8;
 /// Manifests kept decoded. One is a few kilobytes as a rule.
 const MANIFESTS_KEPT_MAX: usize = 128;
 
@@ -66,13 +71,36 @@ pub struct MergedSegment {
     pub max_ts: i64,
     /// What was forgotten of it for good: nobody has to look for that in it any more.
     pub forgot: Marks,
+    /// Where its index lies beside those of others.
+    pub catalog: Option<InCatalog>,
+}
+
+/// A place in a catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InCatalog {
+    /// Which.
+    pub catalog: MergedKey,
+    /// Where it begins there.
+    pub at: u64,
+    /// The parts of the segment that lie there one behind the other.
+    pub parts: Vec<Range<u64>>,
+}
+
+impl Manifest {
+    /// The catalogs in which its segments have places.
+    pub fn catalogs(&self) -> BTreeSet<MergedKey> {
+        self.segments.iter().filter_map(|merged| Some(merged.catalog.as_ref()?.catalog)).collect()
+    }
 }
 
 impl MergedSegment {
     /// Where it is.
     pub fn segment(&self, tenant: &TenantId, day: Day) -> SegmentRef {
-        let MergedSegment { key, size, rows, min_ts, max_ts, forgot } = self.clone();
-        SegmentRef { key: paths::merged(tenant, day, key), size, min_ts, max_ts, rows, fresh: false, forgot }
+        let MergedSegment { key, size, rows, min_ts, max_ts, forgot, catalog } = self.clone();
+        let copy =
+            |InCatalog { catalog, at, parts }| IndexCopy { key: paths::catalog(tenant, day, catalog), at, parts };
+        let catalog = catalog.map(|place| Box::new(copy(place)));
+        SegmentRef { key: paths::merged(tenant, day, key), size, min_ts, max_ts, rows, fresh: false, forgot, catalog }
     }
 }
 
@@ -129,9 +157,16 @@ impl Store {
     ) -> Result<MergedSegment, Error> {
         let key = MergedKey { content_id: xxh3_128(&segment), born };
         let size = segment.len() as u64;
-        let merged = MergedSegment { key, size, rows, min_ts, max_ts, forgot: Marks::default() };
+        let merged = MergedSegment { key, size, rows, min_ts, max_ts, forgot: Marks::default(), catalog: None };
         self.create(&paths::merged(tenant, day, key), segment).await?;
         Ok(merged)
+    }
+
+    /// Stores a catalog; it counts when the version for which it is written names it.
+    pub async fn put_catalog(&self, tenant: &TenantId, day: Day, born: u64, bytes: Bytes) -> Result<MergedKey, Error> {
+        let key = MergedKey { content_id: xxh3_128(&bytes), born };
+        self.create(&paths::catalog(tenant, day, key), bytes).await?;
+        Ok(key)
     }
 
     pub(crate) async fn read_manifest(&self, key: &Key, version: u64) -> Result<Arc<Manifest>, Error> {
@@ -191,6 +226,31 @@ struct BodySegment {
     max_ts: i64,
     #[serde(default, skip_serializing_if = "Marks::is_empty")]
     forgot: Marks,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    catalog: Option<BodyPlace>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BodyPlace {
+    id: String,
+    at: u64,
+    parts: Vec<(u64, u64)>,
+}
+
+impl BodyPlace {
+    fn of(place: &InCatalog) -> Self {
+        let parts = place.parts.iter().map(|part| (part.start, part.end)).collect();
+        BodyPlace { id: place.catalog.name(), at: place.at, parts }
+    }
+
+    /// The place, if this is one in a copy of a segment of `size` bytes.
+    fn read(self, size: u64) -> Option<InCatalog> {
+        let parts: Vec<Range<u64>> = self.parts.into_iter().map(|(start, end)| start..end).collect();
+        let is_sound = parts.iter().all(|part| part.start <= part.end && part.end <= size);
+        let is_whole = parts.last().is_some_and(|last| last.end == size);
+        let catalog = MergedKey::from_name(&self.id).filter(|_| is_sound && is_whole && parts.len() <= PARTS_MAX)?;
+        Some(InCatalog { catalog, at: self.at, parts })
+    }
 }
 
 fn encode(manifest: &Manifest) -> Bytes {
@@ -201,6 +261,7 @@ fn encode(manifest: &Manifest) -> Bytes {
         min_ts: m.min_ts,
         max_ts: m.max_ts,
         forgot: m.forgot.clone(),
+        catalog: m.catalog.as_ref().map(BodyPlace::of),
     });
     let body = Body {
         version: manifest.version,
@@ -243,8 +304,12 @@ fn decode(bytes: &[u8], version: u64) -> Result<Manifest, String> {
     }
     let named = |id: &str| MergedKey::from_name(id).ok_or_else(|| format!("not an id: \"{id}\""));
     let segments = body.segments.into_iter().map(|m| {
-        let BodySegment { id, size, rows, min_ts, max_ts, forgot } = m;
-        Ok(MergedSegment { key: named(&id)?, size, rows, min_ts, max_ts, forgot })
+        let BodySegment { id, size, rows, min_ts, max_ts, forgot, catalog } = m;
+        let catalog = match catalog {
+            Some(place) => Some(place.read(size).ok_or_else(|| format!("no place in a catalog: \"{id}\""))?),
+            None => None,
+        };
+        Ok(MergedSegment { key: named(&id)?, size, rows, min_ts, max_ts, forgot, catalog })
     });
     Ok(Manifest {
         version: body.version,
@@ -263,7 +328,10 @@ pub(crate) fn describe(bytes: &[u8], version: u64) -> Result<String, String> {
         .map(|m| {
             let forgot: String = m.forgot.iter().map(|mark| format!(", forgot {mark}")).collect();
             let (name, size, rows) = (m.key.name(), m.size, m.rows);
-            format!("  {name}  {size} bytes, {rows} rows, {} to {}{forgot}\n", m.min_ts, m.max_ts)
+            let catalog =
+                m.catalog.as_ref().map(|place| format!(", index in {} at {}", place.catalog.name(), place.at));
+            let catalog = catalog.unwrap_or_default();
+            format!("  {name}  {size} bytes, {rows} rows, {} to {}{forgot}{catalog}\n", m.min_ts, m.max_ts)
         })
         .collect();
     let consumed_names: String =
@@ -295,6 +363,7 @@ mod tests {
             min_ts: 5,
             max_ts: i64::MAX,
             forgot: Marks::default(),
+            catalog: None,
         };
         let fresh = FreshKey { day: Day::of(5), min_ts: 5, max_ts: 6, batch_id: u128::MAX, rows: 3 };
         Manifest {
@@ -330,6 +399,26 @@ mod tests {
         let bytes = encode(&manifest);
         assert!(String::from_utf8_lossy(&bytes).contains(r#""max_ts":9223372036854775807,"forgot":["d1","r2"]}]"#));
         assert_eq!(decode(&bytes, 3), Ok(manifest));
+    }
+
+    /// Older readers pass over a place in a catalog too, and open the segment itself.
+    #[test]
+    fn a_place_in_a_catalog_is_written_down() {
+        let mut manifest = sample();
+        let catalog = MergedKey { content_id: 9, born: 3 };
+        manifest.segments[0].catalog = Some(InCatalog { catalog, at: 50, parts: vec![700..900, 950..1000] });
+        let bytes = encode(&manifest);
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains(
+            r#""catalog":{"id":"00000000000000000000000000000009-3","at":50,"parts":[[700,900],[950,1000]]}"#
+        ));
+        assert_eq!(decode(&bytes, 3), Ok(manifest.clone()));
+        let segment = manifest.segments[0].segment(&TenantId::single(), Day::of(0));
+        assert_eq!(segment.catalog.expect("a place").range(), 50..300);
+        for parts in [vec![700..900], vec![900..700, 950..1000], vec![700..1001], vec![]] {
+            manifest.segments[0].catalog = Some(InCatalog { catalog, at: 50, parts });
+            assert!(decode(&encode(&manifest), 3).is_err());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! t/<tenant>/<day>/l0/<minTs>-<maxTs>-<batchId>-<rows>.seg     fresh segments, one per acknowledged batch
 //! t/<tenant>/<day>/manifest/<9999999999 - version>-<version>.json   what is merged; the newest sorts first
 //! t/<tenant>/<day>/seg/<contentId>-<born>.seg                  merged segments
+//! t/<tenant>/<day>/seg/<contentId>-<born>.cat                  catalogs: the indexes of merged segments side by side
 //! t/<tenant>/deletes/<created>-<id>.json, ….cancelled          delete requests, and what cancels them
 //! probe/v1.json, probe/v1/…, probe/clock                       what the start-up probe proved; what time it is there
 //! probe/copy.json                                              that the store is a backup, and of what
@@ -140,6 +141,7 @@ pub(crate) enum Object {
     Fresh(FreshKey),
     Manifest { version: u64 },
     Merged(MergedKey),
+    Catalog(MergedKey),
 }
 
 /// What names an object that a merge wrote.
@@ -227,6 +229,11 @@ pub(crate) fn merged(tenant: &TenantId, day: Day, merged: MergedKey) -> Key {
     Key::new(format!("{}/seg/{}.seg", day_text(tenant, day), merged.name()))
 }
 
+/// The key of a catalog.
+pub(crate) fn catalog(tenant: &TenantId, day: Day, catalog: MergedKey) -> Key {
+    Key::new(format!("{}/seg/{}.cat", day_text(tenant, day), catalog.name()))
+}
+
 /// Where the store's time is asked for.
 pub(crate) fn clock() -> Key {
     Key::new(CLOCK.to_owned())
@@ -305,7 +312,11 @@ pub(crate) fn place(path: &Path) -> Option<Place> {
     let object = match kind {
         "l0" => FreshKey::from_name(name).filter(|fresh| fresh.day == day).map(Object::Fresh),
         "manifest" => manifest_version(name).map(|version| Object::Manifest { version }),
-        "seg" => MergedKey::from_name(name.strip_suffix(".seg")?).map(Object::Merged),
+        "seg" => match name.split_once('.')? {
+            (name, "seg") => MergedKey::from_name(name).map(Object::Merged),
+            (name, "cat") => MergedKey::from_name(name).map(Object::Catalog),
+            _ => None,
+        },
         _ => None,
     };
     object.map(|object| Place::Day(tenant, day, object))
@@ -487,6 +498,7 @@ mod tests {
         fn merged_keys_round_trip(content_id: u128, born in 1..=VERSION_MAX) {
             let named = MergedKey { content_id, born };
             prop_assert_eq!(merged(&TenantId::single(), Day::of(0), named).object(), Some(Object::Merged(named)));
+            prop_assert_eq!(catalog(&TenantId::single(), Day::of(0), named).object(), Some(Object::Catalog(named)));
         }
 
         #[test]

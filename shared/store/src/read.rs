@@ -44,6 +44,12 @@ impl Store {
         coalesce_ranges(ranges, |range| self.read_range(segment, range), COALESCE_GAP_BYTES).await
     }
 
+    /// A range of a catalog, at most of the whole of it.
+    pub async fn read_catalog(&self, key: &Key, range: Range<u64>) -> Result<Bytes, Error> {
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        Ok(self.get(key, options, OBJECT_BYTES_MAX).await?.0)
+    }
+
     /// A whole object.
     pub async fn read(&self, key: &Key) -> Result<Bytes, Error> {
         Ok(self.get(key, GetOptions::default(), OBJECT_BYTES_MAX).await?.0)

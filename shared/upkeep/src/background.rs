@@ -223,7 +223,7 @@ impl Inner {
     async fn tend(&self, tenant: &TenantId, day: Day) -> Result<(), Error> {
         let keep = keep_of(&self.store, tenant, &self.policy).await?;
         let merged = merge_day(&self.store, tenant, day, &self.settings, keep).await?;
-        if merged.merges > 0 {
+        if merged.commits() > 0 {
             tracing::info!(%tenant, %day, ?merged, "merged");
         }
         // What a process before this one left is looked at once.

@@ -219,17 +219,22 @@ impl Copier<'_> {
             return Ok(());
         }
         let wanted = current::segments(tenant, day, objects, &manifest);
-        let all = there.fresh.into_iter().map(|(_, listed)| listed).chain(there.merged.into_iter().map(|(_, l)| l));
-        let held = sizes(all.collect());
-        self.progress.more(wanted.len() as u64, wanted.iter().map(|segment| segment.size).sum());
-        let work = wanted.iter().map(|segment| self.object(&segment.key, segment.size, &held));
+        let DayObjects { fresh, merged, catalogs, manifests } = there;
+        let merged = merged.into_iter().chain(catalogs).map(|(_, listed)| listed);
+        let held = sizes(fresh.into_iter().map(|(_, listed)| listed).chain(merged).collect());
+        let needed = manifest.catalogs();
+        let catalogs = objects.catalogs.iter().filter(|(key, _)| needed.contains(key)).map(|(_, listed)| listed);
+        let segments = wanted.iter().map(|segment| (&segment.key, segment.size));
+        let wanted: Vec<_> = segments.chain(catalogs.map(|listed| (&listed.key, listed.size))).collect();
+        self.progress.more(wanted.len() as u64, wanted.iter().map(|(_, size)| size).sum());
+        let work = wanted.into_iter().map(|(key, size)| self.object(key, size, &held));
         let mut work = stream::iter(work.collect::<Vec<_>>()).buffer_unordered(OBJECTS_CONCURRENT_MAX);
         while let Some(copied) = work.next().await {
             copied?;
         }
         drop(work);
         if let Some((version, listed)) = objects.manifests.first()
-            && there.manifests.first().is_none_or(|(there, _)| there < version)
+            && manifests.first().is_none_or(|(there, _)| there < version)
         {
             self.progress.more(1, listed.size);
             self.object(&listed.key, listed.size, &BTreeMap::new()).await?;

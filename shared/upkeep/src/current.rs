@@ -23,5 +23,6 @@ pub(crate) fn fresh(facts: &FreshKey, listed: &Listed) -> SegmentRef {
         rows,
         fresh: true,
         forgot: Marks::default(),
+        catalog: None,
     }
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use model::{Day, TenantId};
-use store::{Committed, DayObjects, Manifest, MergedKey, MergedSegment, Store};
+use store::{Committed, DayObjects, Manifest, MergedKey, MergedSegment, SegmentRef, Store};
 
 use crate::input::Input;
 use crate::merge::Merge;
 use crate::plan::{self, Chosen, Origin, Work};
-use crate::{Error, Keep, MergeSettings};
+use crate::{Error, Keep, MergeSettings, catalog};
 
 /// Inputs that are opened at the same time.
 const OPEN_CONCURRENT_MAX: usize = 8;
@@ -30,6 +30,8 @@ const SPAN_BYTES: (u64, u64) = (4 << 20, 64 << 10);
 pub struct Merged {
     /// Merges that were committed.
     pub merges: u64,
+    /// Catalogs that were written of complete segments.
+    pub catalogs: u64,
     /// Merges that somebody else was faster with.
     pub races_lost: u64,
     /// Segments taken.
@@ -59,7 +61,7 @@ pub async fn merge_day(
     keep: Arc<dyn Keep>,
 ) -> Result<Merged, Error> {
     let (mut done, mut lost) = (Merged::default(), 0);
-    while done.merges < settings.merges_max as u64 && lost < RACES_LOST_MAX {
+    while done.commits() < settings.merges_max as u64 && lost < RACES_LOST_MAX {
         let objects = store.day_objects(tenant, day).await?;
         let manifest = newest(store, tenant, day, &objects).await?;
         if let Some((_, listed)) = objects.merged.iter().find(|(key, _)| key.born > manifest.version + 1) {
@@ -117,6 +119,7 @@ impl Job<'_> {
     /// Merges and commits; nothing if somebody else has committed this version.
     async fn run(&self, work: Work, keep: Arc<dyn Keep>) -> Result<Option<Merged>, Error> {
         let (chosen, inputs, spared) = match work {
+            Work::Catalog(complete) => return self.catalogue(&complete).await,
             Work::Drop(past) => (past, Vec::new(), BTreeSet::new()),
             Work::Merge(chosen) => {
                 let (chosen, inputs) = self.open(chosen).await?;
@@ -147,6 +150,7 @@ impl Job<'_> {
         }
         Ok(Some(Merged {
             merges: 1,
+            catalogs: 0,
             races_lost: 0,
             segments_in: chosen.len() as u64,
             segments_out: outputs.len() as u64,
@@ -157,6 +161,20 @@ impl Job<'_> {
             rows_forgotten: merge.counts.rows_forgotten,
             memory_bytes_peak: merge.counts.memory_bytes_peak,
         }))
+    }
+
+    /// Writes a catalog and commits where in it each segment's index lies.
+    async fn catalogue(&self, complete: &[Chosen]) -> Result<Option<Merged>, Error> {
+        let segments: Vec<&SegmentRef> = complete.iter().map(|chosen| &chosen.segment).collect();
+        let version = self.manifest.version + 1;
+        let places = catalog::write(self.store, self.tenant, self.day, version, &segments).await?;
+        let mut next = self.next_manifest(&[], &[]);
+        for (chosen, place) in complete.iter().zip(places) {
+            let named = next.segments.iter_mut().find(|merged| chosen.origin == Origin::Merged(merged.key));
+            named.into_iter().for_each(|named| named.catalog = Some(place.clone()));
+        }
+        let committed = self.store.commit_manifest(self.tenant, self.day, &next).await?;
+        Ok((committed == Committed::Created).then(|| Merged { catalogs: 1, ..Merged::default() }))
     }
 
     /// Opens segments, and tells those that hold something to be forgotten, which are merged, from merged ones that do not.
@@ -238,8 +256,14 @@ impl Job<'_> {
 }
 
 impl Merged {
+    /// Versions that were committed.
+    pub fn commits(&self) -> u64 {
+        self.merges + self.catalogs
+    }
+
     pub(crate) fn add(&mut self, other: Merged) {
         self.merges += other.merges;
+        self.catalogs += other.catalogs;
         self.races_lost += other.races_lost;
         self.segments_in += other.segments_in;
         self.segments_out += other.segments_out;

@@ -92,6 +92,13 @@ pub(crate) fn garbage<'a>(objects: &'a DayObjects, manifest: &Manifest, grace: &
         let since_ms = manifest.dropped.get(key).map_or(listed.modified_ms, |since| time_of(*since));
         garbage.push(Garbage { listed, since_ms, grace: grace.rest });
     }
+    let catalogs = manifest.catalogs();
+    for (_, listed) in
+        objects.catalogs.iter().filter(|(key, _)| !catalogs.contains(key) && key.born <= manifest.version)
+    {
+        // Who still goes by an older manifest and finds it gone opens the segments themselves.
+        garbage.push(Garbage { listed, since_ms: listed.modified_ms, grace: grace.rest });
+    }
     for (version, listed) in objects.manifests.iter().filter(|(version, _)| *version < manifest.version) {
         garbage.push(Garbage { listed, since_ms: time_of(*version + 1), grace: grace.rest });
     }

@@ -23,6 +23,7 @@ mod footer;
 mod input;
 mod merge;
 
+mod catalog;
 mod day;
 
 mod garbage;

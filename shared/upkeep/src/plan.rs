@@ -16,6 +16,9 @@ const TIER_FACTOR: u64 = 4;
 /// Segments up to this size are all of the first tier.
 const TIER_FIRST_BYTES: u64 = 1 << 18;
 
+/// Segments of one catalog at most.
+const CATALOG_COUNT_MAX: usize = 64;
+
 /// A segment that a merge takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chosen {
@@ -39,9 +42,12 @@ pub(crate) enum Work {
     Forget(Vec<Chosen>),
     /// These become fewer.
     Merge(Vec<Chosen>),
+    /// These are complete; a catalog is written of them.
+    Catalog(Vec<Chosen>),
 }
 
-/// What is to be done next with a day: first what is past goes, then what is deleted, then segments become fewer.
+/// What is to be done next with a day: first what is past goes, then what is deleted, then segments become fewer,
+/// then those that are complete get a catalog.
 pub(crate) fn next(
     tenant: &TenantId,
     day: Day,
@@ -68,12 +74,22 @@ pub(crate) fn next(
     if !owing.is_empty() {
         return Some(Work::Forget(bounded(owing, settings)));
     }
-    choose(rest, settings).map(Work::Merge)
+    choose(&rest, settings).map(Work::Merge).or_else(|| complete(rest, settings).map(Work::Catalog))
+}
+
+/// Segments that are never merged again and have no place in a catalog, if they are enough for one.
+fn complete(current: Vec<Chosen>, settings: &MergeSettings) -> Option<Vec<Chosen>> {
+    let is_complete = |Chosen { segment, .. }: &Chosen| {
+        !segment.fresh && segment.size >= settings.output_bytes && segment.catalog.is_none()
+    };
+    let mut complete: Vec<Chosen> = current.into_iter().filter(is_complete).collect();
+    complete.truncate(CATALOG_COUNT_MAX);
+    Some(complete).filter(|complete| complete.len() >= settings.catalog_count_min.max(1))
 }
 
 /// The inputs of the next merge, of all that is current.
-fn choose(current: Vec<Chosen>, settings: &MergeSettings) -> Option<Vec<Chosen>> {
-    let (fresh, merged): (Vec<Chosen>, Vec<Chosen>) = current.into_iter().partition(|chosen| chosen.segment.fresh);
+fn choose(current: &[Chosen], settings: &MergeSettings) -> Option<Vec<Chosen>> {
+    let (fresh, merged): (Vec<Chosen>, Vec<Chosen>) = current.iter().cloned().partition(|chosen| chosen.segment.fresh);
     let bytes: u64 = fresh.iter().map(|chosen| chosen.segment.size).sum();
     if !fresh.is_empty() && settings.is_due(fresh.len(), bytes) {
         return Some(bounded(fresh, settings));

@@ -199,6 +199,7 @@ impl Rebuild<'_> {
                 min_ts: times.0,
                 max_ts: times.1,
                 forgot: Default::default(),
+                catalog: None,
             }));
         }
         Ok(Some(self.store.put_merged(self.tenant, self.day, version, rows, times, bytes).await?))

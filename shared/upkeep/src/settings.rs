@@ -19,6 +19,8 @@ pub struct MergeSettings {
     pub output_bytes: u64,
     /// Memory that one merge may hold: blocks of its inputs and the output in the making. Takes fewer inputs rather than more memory.
     pub memory_bytes_max: u64,
+    /// Complete segments that are in no catalog at which one is written of them.
+    pub catalog_count_min: usize,
     /// Merges of one day in a row.
     pub merges_max: usize,
 }
@@ -33,6 +35,7 @@ impl Default for MergeSettings {
             input_bytes_max: 256 << 20,
             output_bytes: 32 << 20,
             memory_bytes_max: 128 << 20,
+            catalog_count_min: 8,
             merges_max: 64,
         }
     }

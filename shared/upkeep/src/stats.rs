@@ -155,7 +155,9 @@ async fn count(
     }
     let in_the_making = objects.merged.iter().filter(|(key, _)| key.born > manifest.version);
     in_the_making.for_each(|(_, listed)| holding.others.put(listed.size));
-    if let Some((_, listed)) = objects.manifests.first() {
+    let needed = manifest.catalogs();
+    let catalogs = objects.catalogs.iter().filter(|(key, _)| needed.contains(key)).map(|(_, listed)| listed);
+    for listed in catalogs.chain(objects.manifests.first().map(|(_, listed)| listed)) {
         holding.manifests.put(listed.size);
     }
     let current = current::segments(tenant, day, objects, &manifest);

@@ -37,7 +37,7 @@ pub async fn tend_day(
     loop {
         let begun = Instant::now();
         // A merge that would be cut off is not worth its beginning.
-        if begun + longest >= until || tended.merged.merges >= settings.merges_max as u64 {
+        if begun + longest >= until || tended.merged.commits() >= settings.merges_max as u64 {
             tended.more = true;
             return Ok(tended);
         }
@@ -45,7 +45,7 @@ pub async fn tend_day(
             Ok(merged) => {
                 let merged = merged?;
                 tended.merged.add(merged);
-                if merged.merges == 0 {
+                if merged.commits() == 0 {
                     break;
                 }
             }

@@ -112,7 +112,7 @@ mod tests {
         let key = "t/fake/2026-11-20/seg/00000000000000000000000000000001-1.seg";
         let key = Key::parse(key).expect("a key");
         let (min_ts, max_ts) = (START_NS + from_min * MINUTE_NS, START_NS + to_min * MINUTE_NS);
-        SegmentRef { key, size, min_ts, max_ts, rows: 1, fresh: false, forgot: store::Marks::default() }
+        SegmentRef { key, size, min_ts, max_ts, rows: 1, fresh: false, forgot: store::Marks::default(), catalog: None }
     }
 
     fn range(from_min: i64, to_min: i64) -> TimeRange {

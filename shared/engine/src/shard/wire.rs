@@ -152,6 +152,7 @@ fn read_segment(input: &mut WireReader<'_>) -> Result<SegmentRef, WireError> {
         rows: input.unsigned()?,
         fresh: input.byte()? != 0,
         forgot: (0..input.count(1)?).map(|_| input.text()).collect::<Result<Marks, _>>()?,
+        catalog: None,
     })
 }
 
@@ -339,6 +340,7 @@ mod tests {
                     rows: 3,
                     fresh: true,
                     forgot: Marks::default(),
+                    catalog: None,
                 },
                 SegmentRef {
                     key: key(merged),
@@ -348,6 +350,7 @@ mod tests {
                     rows: 1,
                     fresh: false,
                     forgot: ["delete-1", "retention-2"].into_iter().collect(),
+                    catalog: None,
                 },
             ],
         }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use model::{Day, TenantId};
-use store::{DayObjects, Found, Listed, Manifest, Marks, MergedKey, SegmentRef, Store};
+use store::{DayObjects, Found, Key, Listed, Manifest, Marks, MergedKey, MergedSegment, SegmentRef, Store};
 
 use crate::budget::Budget;
 use crate::current::{self, fresh};
@@ -143,6 +143,7 @@ impl Verifier<'_> {
             Some(manifest) => self.garbage(tenant, day, objects, manifest),
             None => BTreeSet::new(),
         };
+        self.catalogs(tenant, day, objects, &manifest).await?;
         let gone = self.segments(checks(tenant, day, objects, &manifest, &garbage)).await?;
         self.ask_again(tenant, day, missing, gone).await?;
         if known.is_some() {
@@ -202,6 +203,36 @@ impl Verifier<'_> {
             }
         }
         missing
+    }
+
+    /// Reads the catalogs that the manifest names. No entry is lost with one.
+    async fn catalogs(
+        &mut self,
+        tenant: &TenantId,
+        day: Day,
+        objects: &DayObjects,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
+        let there: BTreeMap<MergedKey, &Listed> = objects.catalogs.iter().map(|(key, listed)| (*key, listed)).collect();
+        let named =
+            |merged: &MergedSegment| Some((merged.catalog.as_ref()?.catalog, merged.segment(tenant, day).catalog?.key));
+        let needed: BTreeMap<MergedKey, Key> = manifest.segments.iter().filter_map(named).collect();
+        for (catalog, key) in needed {
+            let Some(listed) = there.get(&catalog) else {
+                let why = "the manifest names it; its segments are opened by themselves";
+                self.found(FindingKind::Missing, key, false, why);
+                continue;
+            };
+            let bytes = self.store.read(&listed.key).await?;
+            if !listed.key.fits(&bytes) {
+                let why = "its name is not the hash of its content; its segments are opened by themselves";
+                self.found(FindingKind::Bad, &listed.key, false, why);
+            }
+            self.totals.objects += 1;
+            self.totals.bytes += listed.size;
+            self.progress.done(1, listed.size);
+        }
+        Ok(())
     }
 
     /// One finding for all of a day's garbage.
@@ -348,8 +379,16 @@ fn checks(
             Some(segment) => Check { segment: segment.clone(), has_facts: true, needed: true },
             None => {
                 let (key, size) = (listed.key.clone(), listed.size);
-                let segment =
-                    SegmentRef { key, size, min_ts: 0, max_ts: 0, rows: 0, fresh: false, forgot: Marks::default() };
+                let segment = SegmentRef {
+                    key,
+                    size,
+                    min_ts: 0,
+                    max_ts: 0,
+                    rows: 0,
+                    fresh: false,
+                    forgot: Marks::default(),
+                    catalog: None,
+                };
                 Check { segment, has_facts: false, needed: false }
             }
         };

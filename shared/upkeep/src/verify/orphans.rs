@@ -16,7 +16,8 @@ type Cells = HashMap<(Labels, i64), u64>;
 /// Whether the current segments hold as much.
 pub(crate) async fn is_seen(store: &Store, orphan: &Listed, current: &[SegmentRef]) -> Result<bool, Error> {
     let (key, size) = (orphan.key.clone(), orphan.size);
-    let orphan = SegmentRef { key, size, min_ts: 0, max_ts: 0, rows: 0, fresh: false, forgot: Marks::default() };
+    let orphan =
+        SegmentRef { key, size, min_ts: 0, max_ts: 0, rows: 0, fresh: false, forgot: Marks::default(), catalog: None };
     let mut left = Cells::new();
     let (mut earliest, mut latest) = (i64::MAX, i64::MIN);
     count(store, &orphan, |labels, minute, rows| {
