@@ -34,8 +34,8 @@ pub struct SegmentIndex {
     pub segment: SegmentRef,
     /// What it says about itself.
     pub footer: Footer,
-    /// The end of the object as it was read; of a small one what lies behind its blocks.
-    tail: Bytes,
+    /// Parts of the object that came with the footer, and where each begins; of a small one what lies behind its blocks.
+    parts: Vec<(u64, Bytes)>,
     /// The name under which it is kept.
     name: String,
     /// The object's own name.
@@ -59,16 +59,17 @@ impl Deref for OpenSegment {
 }
 
 impl OpenSegment {
-    pub(crate) fn new(name: String, segment: SegmentRef, footer: Footer, read: Bytes) -> Self {
+    pub(crate) fn new(name: String, segment: SegmentRef, footer: Footer, read: Vec<(u64, Bytes)>) -> Self {
         let (grams, filters, counts, asked) = Default::default();
         let object = segment.key.to_string().into();
-        let blocks = usize::try_from(footer.block_filters_range().start).unwrap_or(usize::MAX);
-        // A slice would keep the blocks with it.
-        let (tail, whole) = match read.get(blocks..).filter(|_| read.len() as u64 == segment.size) {
-            Some(behind) => (Bytes::copy_from_slice(behind), Some(read)),
-            None => (read, None),
+        let behind = footer.block_filters_range().start..segment.size;
+        let whole = read.iter().find(|(_, part)| part.len() as u64 == segment.size).map(|(_, whole)| whole.clone());
+        let parts = match whole.as_ref().and_then(|whole| part(whole, 0, &behind)) {
+            // A slice would keep the blocks with it.
+            Some(bytes) => vec![(behind.start, Bytes::copy_from_slice(&bytes))],
+            None => read,
         };
-        let index = SegmentIndex { segment, footer, tail, name, object, grams, filters, counts, asked };
+        let index = SegmentIndex { segment, footer, parts, name, object, grams, filters, counts, asked };
         OpenSegment::of(Arc::new(index), whole)
     }
 
@@ -78,11 +79,10 @@ impl OpenSegment {
 
     /// The bytes of a range, if they were read when the segment was opened.
     pub(crate) fn held(&self, range: &Range<u64>) -> Option<Bytes> {
-        let size = self.segment.size;
-        if let Some(found) = part(&self.tail, size - self.tail.len() as u64, range) {
+        if let Some(found) = self.parts.iter().find_map(|(start, bytes)| part(bytes, *start, range)) {
             return Some(found);
         }
-        let found = self.lock_whole().as_ref().and_then(|whole| part(whole, size - whole.len() as u64, range))?;
+        let found = self.lock_whole().as_ref().and_then(|whole| part(whole, 0, range))?;
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(range.clone());
         Some(found)
     }
@@ -136,7 +136,8 @@ impl SegmentIndex {
         let blocks = self.footer.blocks().iter().map(|block| {
             size_of_val(block) + size_of_val(block.runs.as_slice()) + size_of_val(block.columns.as_slice())
         });
-        self.tail.len() + size_of_val(self.footer.streams()) + blocks.sum::<usize>()
+        let parts = self.parts.iter().map(|(_, bytes)| bytes.len());
+        parts.sum::<usize>() + size_of_val(self.footer.streams()) + blocks.sum::<usize>()
     }
 }
 
@@ -194,6 +195,11 @@ impl Footers {
             }
         }
         Some(Arc::new(opened))
+    }
+
+    /// Whether a segment was opened before.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.lock().opened.contains_key(name)
     }
 
     /// Keeps an opened segment, if it fits; the whole of it for as long as there is room.

@@ -19,6 +19,7 @@ mod forget;
 mod attempts;
 mod block_cache;
 mod budget;
+mod catalogs;
 mod deadline;
 mod footers;
 mod prune;

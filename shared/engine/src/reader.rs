@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use futures::future::{Either, ready};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use model::{QueryStats, TimeRange};
-use segment::{ColumnKind, ColumnMeta, Opened};
+use segment::{ColumnKind, ColumnMeta, Footer, Opened};
 use store::{Counts, SegmentRef, Store};
 
 use crate::attempts::LeftOut;
@@ -80,6 +80,11 @@ impl Reader {
         &self.footers
     }
 
+    /// The store.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Where blocks that were read are kept.
     pub(crate) fn blocks(&self) -> &Arc<BlockCache> {
         &self.blocks
@@ -130,7 +135,12 @@ impl Reader {
 
     /// Opens segments, in the order given.
     pub(crate) async fn open(&self, segments: Vec<SegmentRef>) -> Result<Vec<Arc<OpenSegment>>, Error> {
-        let work = segments.into_iter().map(|segment| self.open_one(segment)).collect();
+        let mut copies = self.copies(&segments.iter().collect::<Vec<_>>()).await;
+        let work = segments.into_iter().map(|segment| {
+            let copy = copies.remove(&segment.key);
+            self.open_one(segment, copy)
+        });
+        let work = work.collect();
         at_once(self.settings.store_concurrency_max, work).await
     }
 
@@ -142,15 +152,25 @@ impl Reader {
     ) -> Result<Vec<Arc<OpenSegment>>, Error> {
         let open: HashMap<&str, &Arc<OpenSegment>, RandomState> =
             open.iter().map(|opened| (opened.segment.key.as_str(), opened)).collect();
+        let is_new = |segment: &&SegmentRef| !open.contains_key(segment.key.as_str());
+        let mut copies = self.copies(&segments.iter().filter(is_new).collect::<Vec<_>>()).await;
         let opened = |segment: SegmentRef| match open.get(segment.key.as_str()) {
             Some(opened) => Either::Left(ready(Ok(Arc::clone(opened)))),
-            None => Either::Right(self.open_one(segment)),
+            None => {
+                let copy = copies.remove(&segment.key);
+                Either::Right(self.open_one(segment, copy))
+            }
         };
         let work = segments.into_iter().map(opened).collect();
         at_once(self.settings.store_concurrency_max, work).await
     }
 
-    async fn open_one(&self, segment: SegmentRef) -> Result<Arc<OpenSegment>, Error> {
+    /// Whether a segment was opened before, and is kept.
+    pub(crate) fn is_open(&self, segment: &SegmentRef) -> bool {
+        self.footers.has(&self.tenants.name_of(segment))
+    }
+
+    async fn open_one(&self, segment: SegmentRef, copy: Option<Vec<(u64, Bytes)>>) -> Result<Arc<OpenSegment>, Error> {
         let name = self.tenants.name_of(&segment);
         if let Some(opened) = self.footers.get(&name) {
             self.count(|stats| {
@@ -158,23 +178,41 @@ impl Reader {
             });
             return Ok(opened);
         }
+        if let Some(parts) = copy {
+            let read: Vec<(u64, &[u8])> = parts.iter().map(|(start, part)| (*start, &part[..])).collect();
+            // A copy that does not open it is passed over.
+            if let Ok(Opened::Footer(footer)) = segment::open_parts(&read, segment.size) {
+                return Ok(self.opened(name, segment, footer, parts));
+            }
+        }
         let small = segment.size <= self.settings.whole_object_bytes_max;
         let mut wanted = if small { segment.size } else { self.settings.tail_bytes.min(segment.size) };
         loop {
             let tail = self.read_tail(&segment, wanted).await?;
             match segment::open_tail(&tail, segment.size).map_err(|why| corrupt(&segment, &why))? {
-                Opened::Footer(mut footer) => {
-                    self.tenants.label(&segment, &mut footer);
-                    footer.map_labels(|labels| self.footers.interned(labels));
-                    let opened = Arc::new(OpenSegment::new(name, segment, footer, tail));
-                    self.footers.put(&opened);
-                    self.count(|stats| stats.segments_opened += 1);
-                    return Ok(opened);
+                Opened::Footer(footer) => {
+                    let start = segment.size - tail.len() as u64;
+                    return Ok(self.opened(name, segment, footer, vec![(start, tail)]));
                 }
                 Opened::NeedMore { from } if segment.size - from > wanted => wanted = segment.size - from,
                 Opened::NeedMore { .. } => return Err(corrupt(&segment, &"its footer cannot be found")),
             }
         }
+    }
+
+    fn opened(
+        &self,
+        name: String,
+        segment: SegmentRef,
+        mut footer: Footer,
+        parts: Vec<(u64, Bytes)>,
+    ) -> Arc<OpenSegment> {
+        self.tenants.label(&segment, &mut footer);
+        footer.map_labels(|labels| self.footers.interned(labels));
+        let opened = Arc::new(OpenSegment::new(name, segment, footer, parts));
+        self.footers.put(&opened);
+        self.count(|stats| stats.segments_opened += 1);
+        opened
     }
 
     /// The end of a segment. On disk it outlives the process; in memory it stays with the footer.

@@ -1,5 +1,5 @@
 //! Catalogs: what opens many segments lies side by side, and nothing depends on it.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 #[cfg(test)]
 mod support;
@@ -7,14 +7,16 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::{Engine, EngineSettings, QueryRequest, When};
 use object_store::memory::InMemory;
+use object_store::ObjectStoreExt as _;
 use store::Store;
 use store::faulty::Faulty;
 use upkeep::{
     CopySettings, Direction, Grace, KeepAll, MergeSettings, Scope, VerifySettings, collect_day, copy, merge_day, verify,
 };
 
-use crate::support::{Load, day, read, tenant};
+use crate::support::{Load, day, everything, read, read_with, tenant};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -33,6 +35,15 @@ async fn stored() -> (Faulty, Store, Load) {
     let load = Load::new(13, 3_000);
     load.put_all(&store).await;
     (faulty, store, load)
+}
+
+/// The same, to be damaged.
+async fn in_memory() -> (Arc<InMemory>, Store, Load) {
+    let memory = Arc::new(InMemory::new());
+    let store = Store::new(memory.clone());
+    let load = Load::new(13, 3_000);
+    load.put_all(&store).await;
+    (memory, store, load)
 }
 
 async fn merge(store: &Store, settings: &MergeSettings) -> upkeep::Merged {
@@ -114,4 +125,75 @@ async fn nothing_is_lost_with_a_catalog() {
     let verified = verify(&target, &Scope::default(), &how, &()).await.unwrap();
     assert_eq!((verified.missing, verified.losses), (count, 0));
     assert_eq!(read(&target).await, load.entries());
+}
+
+/// An engine that reads the ends of segments by little pieces, as if they were large.
+fn engine(store: &Store) -> Engine {
+    Engine::new(
+        store.clone(),
+        EngineSettings { whole_object_bytes_max: 0, tail_bytes: 64, ..EngineSettings::default() },
+    )
+}
+
+/// Counts everything by the minute; gives the answer and the requests.
+async fn count(engine: &Engine) -> (model::Value, u64) {
+    let answer = engine.query(QueryRequest { query: COUNT.to_owned(), when: hour(), ..everything() }).await.unwrap();
+    (answer.value, answer.stats.store_requests)
+}
+
+const COUNT: &str = r#"sum by (service_name) (count_over_time({service_name=~".+"}[1m]))"#;
+
+/// Whole minutes.
+fn hour() -> When {
+    let start_ns = support::START_NS + 60_000_000_000;
+    When::Range { start_ns, end_ns: start_ns + 3_600_000_000_000, step_ns: 60_000_000_000, interval_ns: 0 }
+}
+
+#[tokio::test]
+async fn one_request_opens_many() {
+    let mut objects = Vec::new();
+    let mut outcomes = Vec::new();
+    for damage in [Damage::None, Damage::Gone, Damage::Front, Damage::End] {
+        let (memory, store, load) = in_memory().await;
+        merge(&store, &settings()).await;
+        let catalogs = store.day_objects(&tenant(), day()).await.unwrap().catalogs;
+        assert_eq!(catalogs.len(), 1);
+        damage.apply(&memory, catalogs[0].1.key.as_str()).await;
+        let engine = engine(&store);
+        let (value, requests) = count(&engine).await;
+        objects.push(value);
+        outcomes.push(requests);
+        assert_eq!(read_with(&engine).await, load.entries(), "{damage:?}");
+        assert_eq!(count(&engine).await.1, 1, "then all is kept, and only listed");
+    }
+    let [whole, gone, front, end] = outcomes[..] else { panic!("four outcomes") };
+    println!("requests to count: {whole} with a catalog, {gone} without, {front} and {end} with damaged ones");
+    // Each of the six takes two requests or more to open, and its counts one.
+    assert!(gone > whole + 6 * 3 - 1 && front > whole && end > whole);
+    assert!(objects.windows(2).all(|two| two[0] == two[1]), "the answers are the same");
+}
+
+/// What happens to a catalog.
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    None,
+    Gone,
+    /// Of the first byte: counts.
+    Front,
+    /// Of the last byte: a trailer.
+    End,
+}
+
+impl Damage {
+    async fn apply(self, memory: &InMemory, key: &str) {
+        let path = object_store::path::Path::parse(key).unwrap();
+        let mut bytes = memory.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+        match self {
+            Damage::None => return,
+            Damage::Gone => return memory.delete(&path).await.unwrap(),
+            Damage::Front => *bytes.first_mut().unwrap() ^= 1,
+            Damage::End => *bytes.last_mut().unwrap() ^= 1,
+        }
+        memory.put(&path, bytes.into()).await.unwrap();
+    }
 }

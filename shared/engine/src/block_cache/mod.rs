@@ -94,13 +94,18 @@ impl BlockCache {
         distrusted.insert(object.to_owned())
     }
 
+    /// Whether an object was found damaged.
+    pub(crate) fn is_distrusted(&self, object: &str) -> bool {
+        self.lock_distrusted().contains(object)
+    }
+
     fn lock_distrusted(&self) -> MutexGuard<'_, HashSet<String, RandomState>> {
         self.distrusted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The disk, as far as this object is concerned.
     fn disk_for(&self, object: &str) -> Option<&Arc<Disk>> {
-        self.disk.as_ref().filter(|_| !self.lock_distrusted().contains(object))
+        self.disk.as_ref().filter(|_| !self.is_distrusted(object))
     }
 
     /// Bytes that are kept in memory.
