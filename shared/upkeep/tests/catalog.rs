@@ -1,5 +1,5 @@
 //! Catalogs: what opens many segments lies side by side, and nothing depends on it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 #[cfg(test)]
 mod support;
