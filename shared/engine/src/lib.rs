@@ -214,7 +214,15 @@ impl Engine {
     }
 
     fn reader(&self, tenants: Tenants) -> Reader {
-        let question = Question::new(self.policy.clone(), self.known_deletes.clone(), tenants.clone());
+        let question = self.question(tenants.clone());
+        self.reader_of(tenants, question)
+    }
+
+    fn question(&self, tenants: Tenants) -> Question {
+        Question::new(self.policy.clone(), self.known_deletes.clone(), tenants)
+    }
+
+    fn reader_of(&self, tenants: Tenants, question: Question) -> Reader {
         let (footers, blocks) = (self.footers.clone(), self.blocks.clone());
         Reader::new(self.store.metered(), footers, blocks, self.settings.clone(), tenants, question)
     }

@@ -54,6 +54,11 @@ impl Reader {
         self.question.learn(&self.store).await.map(drop)
     }
 
+    /// The moment of the question, for others who answer a part of it.
+    pub(crate) fn asked_ns(&self) -> Result<i64, Error> {
+        self.question.asked_ns()
+    }
+
     /// What is forgotten; known once segments were asked for.
     pub(crate) fn forgets(&self) -> Forgets {
         self.question.forgets()

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{
-    Answer, Direction, Engine, EngineSettings, Error, FanOut, FanOutSettings, Leaves, Limits, QueryRequest, Undone,
-    When,
+    Answer, Direction, Engine, EngineSettings, Error, FanOut, FanOutSettings, ForgetSettings, Leaves, Limits, Policy,
+    QueryRequest, Undone, When,
 };
 use futures::future::{BoxFuture, FutureExt as _};
 use model::{Day, Entry, Labels, Point, Series, TenantId, Value};
@@ -20,6 +20,7 @@ use store::{FreshKey, Store, StoreUrl};
 /// 2026-11-20T23:30:00Z: an hour of entries lies on both sides of midnight.
 const START_NS: i64 = 1_795_217_400_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What becomes of a shard on its way.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -326,6 +327,28 @@ fn an_answer_that_is_too_large_is_made_by_the_root() {
         let (whole, cut) = (engine.query(asked.clone()).await.expect("whole"), fanned.query(asked).await.expect("cut"));
         assert_eq!(format!("{:?}", whole.value), format!("{:?}", cut.value));
         assert!(cut.stats.shards > 8 && cut.stats.shards == cut.stats.shards_undone, "{:?}", cut.stats);
+    });
+}
+
+#[test]
+fn leaves_forget_what_is_past_for_the_root() {
+    run(async {
+        let store = store(&many()).await;
+        let engine = |minutes_ahead: i64| {
+            let keep_an_hour = |_: &TenantId| ForgetSettings { retention_period: HOUR, ..ForgetSettings::default() };
+            let now_ns = START_NS + (70 + minutes_ahead) * 60 * SECOND_NS;
+            Engine::new(store.clone(), EngineSettings::default()).heeding(Policy::new(keep_an_hour, move || now_ns))
+        };
+        let (root, leaf) = (engine(0), engine(20));
+        let way = Arc::new(Way { engine: leaf.clone(), fates: Vec::new(), asked: AtomicUsize::new(0) });
+        let settings = FanOutSettings { bytes_per_shard: 1, ..FanOutSettings::default() };
+        let fanned = root.clone().with_fan_out(FanOut { leaves: way, settings });
+        let asked = request(r#"sum(count_over_time({s=~".+"}[5m]))"#, hour(), Direction::Forward, 0);
+        let whole = format!("{:?}", root.query(asked.clone()).await.expect("whole").value);
+        let cut = fanned.query(asked.clone()).await.expect("cut");
+        assert_eq!(whole, format!("{:?}", cut.value));
+        assert!(cut.stats.shards >= 8 && cut.stats.shards_undone == 0, "{:?}", cut.stats);
+        assert_ne!(whole, format!("{:?}", leaf.query(asked).await.expect("later").value), "later more is past");
     });
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Question {
     policy: Policy,
     known: Arc<Known>,
     tenants: Tenants,
+    /// The moment of the question, if it is a part of one that was asked elsewhere.
+    asked_ns: Option<i64>,
     /// What each chosen tenant wants, at the moment of the question.
     rules: OnceLock<Vec<Rules>>,
     forgets: OnceCell<Forgets>,
@@ -74,7 +76,17 @@ pub(crate) struct Question {
 
 impl Question {
     pub(crate) fn new(policy: Policy, known: Arc<Known>, tenants: Tenants) -> Self {
-        Question { policy, known, tenants, rules: OnceLock::new(), forgets: OnceCell::new() }
+        Question { policy, known, tenants, asked_ns: None, rules: OnceLock::new(), forgets: OnceCell::new() }
+    }
+
+    /// The same as a part of a question that was asked at another moment.
+    pub(crate) fn asked_at(self, asked_ns: i64) -> Self {
+        Question { asked_ns: Some(asked_ns), ..self }
+    }
+
+    /// The moment of the question, nanoseconds since 1970; 0 if nothing can be forgotten.
+    pub(crate) fn asked_ns(&self) -> Result<i64, Error> {
+        Ok(self.rules()?.first().map_or(0, |rules| rules.now_ns))
     }
 
     /// What is forgotten; nothing before segments were asked for.
@@ -99,7 +111,11 @@ impl Question {
             return Ok(rules);
         }
         let rules = self.tenants.chosen().iter().map(|tenant| self.policy.rules(tenant));
-        let rules = rules.collect::<Result<Vec<_>, _>>()?;
+        let mut rules = rules.collect::<Result<Vec<_>, _>>()?;
+        // One moment for all tenants, and for all processes that answer a part.
+        if let Some(asked_ns) = self.asked_ns.or(rules.first().map(|rules| rules.now_ns)) {
+            rules.iter_mut().for_each(|rules| rules.now_ns = asked_ns);
+        }
         Ok(self.rules.get_or_init(|| rules))
     }
 

@@ -34,7 +34,8 @@ impl Engine {
                 return Err(Error::Invalid("a segment of another tenant".to_owned()));
             }
         }
-        let (scan, _cancel) = Scan::new(self.reader(tenants));
+        let question = self.question(tenants.clone()).asked_at(shard.asked_ns);
+        let (scan, _cancel) = Scan::new(self.reader_of(tenants, question));
         let (answer_bytes_max, timeout) = (shard.answer_bytes_max, shard.timeout);
         let found = within(timeout, answer(&expr, shard, &scan)).await;
         let stats = scan.reader().stats();
@@ -63,7 +64,7 @@ impl Found {
 }
 
 async fn answer(expr: &Expr, shard: Shard, scan: &Scan) -> Result<Found, Error> {
-    // The root knows of segments, but what is forgotten each process asks for itself.
+    // The root knows of segments and of the moment, but what is forgotten each process asks for itself.
     scan.reader().learn_forgets().await?;
     match (expr, shard.part) {
         (Expr::Log(log), Part::Entries { direction, limit }) => {

@@ -216,6 +216,7 @@ impl<'q> Fan<'q> {
         let shard = Shard {
             tenants: self.request.tenants.clone(),
             query: self.request.query.clone(),
+            asked_ns: self.scan.reader().asked_ns().map_err(|why| why.to_string())?,
             timeout,
             answer_bytes_max: out.settings.answer_bytes_max,
             range: slice.range,

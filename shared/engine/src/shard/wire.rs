@@ -3,7 +3,7 @@
 //! In: a shard, or a leaf's answer. Out: bytes and back; a process of another version is told apart by the first byte. The rest is
 //! zstd over:
 //! ```text
-//! shard   = tenant count, ids | query | timeout in ms | answer's largest size | start | end
+//! shard   = tenant count, ids | query | time of asking | timeout in ms | answer's largest size | start | end
 //!         | 0, direction (0 forward, 1 backward), limit      entries of a log query
 //!         | 1, leaf, start, end, step                        a fold of one range aggregation
 //!         | segment count | (key, size, min_ts, max_ts, rows, fresh, count of marks, marks)…
@@ -26,7 +26,7 @@ use store::{Key, Marks, SegmentRef};
 use crate::Direction;
 
 /// Changes whenever another version would misread what this one writes, or mean something else by it.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// zstd's level: a shard is small, an answer waits for nobody.
 const LEVEL: i32 = 1;
 /// A shard's largest size, unpacked.
@@ -42,6 +42,8 @@ pub(super) struct Shard {
     pub(super) tenants: Vec<TenantId>,
     /// The whole question.
     pub(super) query: String,
+    /// When it was asked: what is past by then is forgotten by all.
+    pub(super) asked_ns: i64,
     /// How long the leaf may take.
     pub(super) timeout: Duration,
     /// Larger answers are not sent.
@@ -69,6 +71,7 @@ impl Shard {
         out.count(self.tenants.len());
         self.tenants.iter().for_each(|tenant| out.text(tenant.as_str()));
         out.text(&self.query);
+        out.signed(self.asked_ns);
         out.unsigned(u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX));
         out.count(self.answer_bytes_max);
         out.signed(self.range.start_ns());
@@ -109,6 +112,7 @@ impl Shard {
         let shard = Shard {
             tenants: tenants.collect::<Result<_, _>>()?,
             query: input.text()?.to_owned(),
+            asked_ns: input.signed()?,
             timeout: Duration::from_millis(input.unsigned()?),
             answer_bytes_max: input.index()?,
             range: read_range(&mut input)?,
@@ -327,6 +331,7 @@ mod tests {
         Shard {
             tenants: ["a", "b"].map(|id| TenantId::new(id).expect("an id")).to_vec(),
             query: "rate({a=\"é\"}[1m])".to_owned(),
+            asked_ns: 1_795_168_800_000_000_000,
             timeout: Duration::from_millis(1500),
             answer_bytes_max: 6 << 20,
             range: TimeRange::new(-5, i64::MAX).expect("a range"),
