@@ -11,10 +11,11 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{Method, StatusCode};
 use object_store::ClientOptions;
 use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredentialProvider};
-use object_store::client::{HttpClient, HttpConnector as _, HttpRequest, HttpResponse, ReqwestConnector};
+use object_store::client::{HttpClient, HttpConnector as _, HttpRequest, HttpResponse};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::InvokeError;
+use crate::client::OnFirstUse;
 use crate::place::Place;
 
 /// What Lambda takes with a question, and gives as an answer.
@@ -61,8 +62,8 @@ impl Functions {
             .with_timeout(ANSWER_TIMEOUT)
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_allow_http(place.endpoint.starts_with("http://"));
-        let client = ReqwestConnector::default().connect(&options).map_err(unusable)?;
-        let mut builder = AmazonS3Builder::new();
+        let client = OnFirstUse.connect(&options).map_err(unusable)?;
+        let mut builder = AmazonS3Builder::new().with_http_connector(OnFirstUse);
         for (name, value) in environment {
             if let Ok(key) = name.to_ascii_lowercase().parse() {
                 builder = builder.with_config(key, value);

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method};
 use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredentialProvider};
 
 use crate::InvokeError;
+use crate::client::OnFirstUse;
 
 /// The credentials are those of a builder for buckets; it makes no request for a bucket, but wants a name.
 const NO_BUCKET: &str = "unused";
@@ -36,7 +37,7 @@ impl Signer {
         region: &str,
         environment: &HashMap<String, String>,
     ) -> Result<Self, InvokeError> {
-        let mut builder = AmazonS3Builder::new();
+        let mut builder = AmazonS3Builder::new().with_http_connector(OnFirstUse);
         for (name, value) in environment.iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()) {
             if let Ok(key) = name.to_ascii_lowercase().parse() {
                 builder = builder.with_config(key, value);
