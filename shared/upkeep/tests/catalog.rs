@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Engine, EngineSettings, QueryRequest, When};
-use object_store::memory::InMemory;
 use object_store::ObjectStoreExt as _;
+use object_store::memory::InMemory;
 use store::Store;
 use store::faulty::Faulty;
 use upkeep::{
