@@ -1,7 +1,7 @@
 //! HTTP clients that are made by their first request.
 //!
-//! In: options of `object_store`. Out: a client. Making one reads the trusted roots of TLS, 19 of the 20 million instructions of a
-//! function's start; most processes of a function ask no other function, and none asks for a bucket here.
+//! In: options of `object_store`. Out: a client. Making one reads the trusted roots of TLS, some 19 million instructions at
+//! a function's start; most processes of a function ask no other function, and none asks for a bucket here.
 
 use std::sync::OnceLock;
 
