@@ -70,6 +70,12 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
+    /// The memory that it takes, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let columns = self.minutes.capacity() + self.rows.capacity() + self.bytes.capacity();
+        columns * size_of::<u64>() + self.groups.capacity()
+    }
+
     pub(crate) fn add(&mut self, timestamp_ns: i64, level: Option<&str>, line_bytes: u64) {
         let index = level.map_or(0, |level| self.levels.intern(level) as usize + 1);
         if index >= self.current.len() {

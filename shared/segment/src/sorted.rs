@@ -128,6 +128,14 @@ impl SortedWriter {
         std::mem::take(&mut self.out)
     }
 
+    /// About the memory that an end of the segment takes besides its bytes: keys and counts, which grow with it, and the block in the
+    /// making. Keys are there twice when they are sorted by slices.
+    pub fn memory_bytes(&self) -> usize {
+        let keys = (self.keys.capacity() + self.keys.len()) * size_of::<Key>();
+        let block = self.block.line_bytes() + self.block.metadata_bytes();
+        keys + self.block_filters.capacity() + self.counter.memory_bytes() + block
+    }
+
     /// Ends the segment. Its bytes are those that were not drained.
     pub fn finish(mut self) -> Result<Segment, Error> {
         self.end_stream()?;

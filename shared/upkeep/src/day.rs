@@ -3,7 +3,7 @@
 //! In: a tenant's day. Out: what was merged. Each merge reads the newest manifest, writes its outputs under names of the next version
 //! and creates that version. Who finds it created already has lost: it deletes nothing, and plans again from what the winner wrote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ const RACES_LOST_MAX: usize = 3;
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 /// Stored bytes of one input that are fetched at once, at most and at least.
 const SPAN_BYTES: (u64, u64) = (4 << 20, 64 << 10);
+/// Stored bytes of all inputs that are fetched ahead are such a part of the memory.
+const SPANS_PART: u64 = 4;
+/// What the making of an output takes in memory, about, for each of its bytes: the bytes, room to grow, keys of filters and counts.
+const MEMORY_PER_OUTPUT_BYTE: u64 = 2;
 
 /// What merging a day has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -127,8 +131,8 @@ impl Job<'_> {
             }
             Work::Forget(chosen) => self.open_owing(chosen, &*keep).await?,
         };
-        let span_bytes =
-            (self.settings.memory_bytes_max / 4 / chosen.len().max(1) as u64).clamp(SPAN_BYTES.1, SPAN_BYTES.0);
+        let span_bytes = (self.settings.memory_bytes_max / SPANS_PART / chosen.len().max(1) as u64)
+            .clamp(SPAN_BYTES.1, SPAN_BYTES.0);
         let mut merge = Merge::new(inputs, keep.clone(), self.settings.output_bytes);
         let mut outputs = Vec::new();
         loop {
@@ -199,20 +203,25 @@ impl Job<'_> {
 
     /// Opens as many inputs as their blocks fit into memory, at least two.
     async fn open(&self, mut chosen: Vec<Chosen>) -> Result<(Vec<Chosen>, Vec<Input>), Error> {
-        let memory = self.settings.memory_bytes_max.saturating_sub(self.settings.output_bytes);
-        let (mut inputs, mut bytes): (Vec<Input>, u64) = (Vec::new(), 0);
+        let MergeSettings { memory_bytes_max, output_bytes, .. } = *self.settings;
+        let memory = memory_bytes_max - memory_bytes_max / SPANS_PART;
+        let (mut inputs, mut labels) = (Vec::new(), HashSet::new());
+        let (mut blocks, mut stored) = (0, 0);
         'all: for part in chosen.chunks(OPEN_CONCURRENT_MAX) {
-            for input in try_join_all(part.iter().map(|c| Input::open(self.store, c.segment.clone()))).await? {
-                // Its stored bytes are held besides.
-                bytes += 2 * input.block_bytes_max();
-                if bytes > memory && inputs.len() >= 2 {
+            for mut input in try_join_all(part.iter().map(|c| Input::open(self.store, c.segment.clone()))).await? {
+                blocks += input.opened_bytes();
+                stored += input.stored_bytes();
+                let output = MEMORY_PER_OUTPUT_BYTE * output_bytes.min(stored);
+                if blocks + output > memory && inputs.len() >= 2 {
                     break 'all;
                 }
+                input.share_labels(&mut labels);
                 inputs.push(input);
             }
         }
-        let count = inputs.len();
+        let count = plan::apart(&chosen, inputs.len());
         chosen.truncate(count);
+        inputs.truncate(count);
         Ok((chosen, inputs))
     }
 

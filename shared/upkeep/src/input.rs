@@ -3,6 +3,9 @@
 //! In: a segment. Out: rows in the order of (stream, time). Holds a few neighbouring blocks as stored bytes and one decoded. A row
 //! that cannot be read whole is an error: a merge must not lose what it does not understand.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use model::{EntryRef, Labels};
 use segment::{ColumnKind, ColumnMeta, Dictionary, Footer, Run};
@@ -10,6 +13,9 @@ use store::{SegmentRef, Store};
 
 use crate::footer::bad;
 use crate::{Error, Keep, footer};
+
+/// What a block takes decoded, about, for each of its raw bytes: values of dictionaries are texts of their own.
+const DECODED_PER_RAW_BYTE: u64 = 2;
 
 /// A segment being read.
 pub(crate) struct Input {
@@ -92,10 +98,29 @@ impl Input {
         self.footer.streams().iter().any(|stream| keep.touches(&stream.labels, stream.min_ts, stream.max_ts))
     }
 
-    /// About the memory that its largest block takes when decoded.
-    pub(crate) fn block_bytes_max(&self) -> u64 {
+    /// About the memory that its largest block takes when decoded, and what is held of it as stored from the beginning.
+    pub(crate) fn opened_bytes(&self) -> u64 {
         let blocks = self.footer.blocks().iter();
-        blocks.map(|block| block.columns.iter().map(|column| column.raw_len).sum::<u64>()).max().unwrap_or(0)
+        let raw = blocks.map(|block| block.columns.iter().map(|column| column.raw_len).sum::<u64>()).max().unwrap_or(0);
+        DECODED_PER_RAW_BYTE * raw + self.held.len() as u64
+    }
+
+    /// How large it is in the store.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.segment.size
+    }
+
+    /// Takes labels that another input has too from there.
+    pub(crate) fn share_labels(&mut self, known: &mut HashSet<Labels>) {
+        let all = RefCell::new(known);
+        self.footer.map_labels(|labels| {
+            let mut all = all.borrow_mut();
+            if let Some(known) = all.get(labels) {
+                return known.clone();
+            }
+            all.insert(labels.clone());
+            labels.clone()
+        });
     }
 
     /// Whether there is no row at hand, but more are to come.

@@ -1,7 +1,7 @@
 //! Many segments become few: a k-way merge by (stream, time), streaming.
 //!
 //! In: opened inputs. Out: finished outputs, one after the other. What is held is a block of each input, some stored bytes ahead and
-//! the output in the making; it is counted. Packing runs beside the runtime's threads, fetching on them, in turns, so that dropping
+//! the output in the making with its keys and counts; it is counted. Packing runs beside the runtime's threads, fetching on them, in turns, so that dropping
 //! the future ends a merge within a block's time. Equal rows are dropped where they meet, which is everywhere in one merge: an output
 //! ends only between two times of a stream.
 
@@ -97,19 +97,17 @@ impl Merge {
         if let Some(input) = self.dry.take() {
             self.offer(input);
         }
-        let inputs: u64 = self.inputs.iter().map(Input::memory_bytes).sum();
-        let writing = self.writer.as_ref().map_or(0, |writing| writing.bytes.len() as u64);
-        self.counts.memory_bytes_peak = self.counts.memory_bytes_peak.max(inputs + writing);
+        self.note_memory();
         loop {
             let Some(Reverse((time, index))) = self.heads.peek().copied() else {
                 if self.next_stream() {
                     continue;
                 }
-                return self.writer.take().map(Writing::finish).transpose().map(Option::flatten);
+                return self.finish();
             };
             let full = self.writer.as_mut().is_some_and(|writing| writing.bytes.len() as u64 >= self.output_bytes);
             if full && self.writer.as_ref().is_some_and(|writing| !writing.is_at(self.stream.as_ref(), time)) {
-                return self.writer.take().map(Writing::finish).transpose().map(Option::flatten);
+                return self.finish();
             }
             self.heads.pop();
             self.write(index)?;
@@ -126,6 +124,18 @@ impl Merge {
                 return Ok(None);
             }
         }
+    }
+
+    /// Ends the output in the making, if there is one.
+    fn finish(&mut self) -> Result<Option<Output>, Error> {
+        self.note_memory();
+        self.writer.take().map(Writing::finish).transpose().map(Option::flatten)
+    }
+
+    fn note_memory(&mut self) {
+        let inputs: u64 = self.inputs.iter().map(Input::memory_bytes).sum();
+        let writing = self.writer.as_ref().map_or(0, Writing::memory_bytes);
+        self.counts.memory_bytes_peak = self.counts.memory_bytes_peak.max(inputs + writing);
     }
 
     /// Starts the least stream at hand.
@@ -175,6 +185,10 @@ impl Writing {
 
     fn is_at(&self, stream: Option<&Labels>, time: i64) -> bool {
         self.stream.as_ref() == stream && self.time == time
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        (self.bytes.capacity() + self.writer.memory_bytes()) as u64
     }
 
     fn drain(&mut self) {

@@ -116,6 +116,52 @@ fn bounded(mut inputs: Vec<Chosen>, settings: &MergeSettings) -> Vec<Chosen> {
         bytes <= settings.input_bytes_max
     };
     let count = inputs.iter().take(settings.inputs_max.max(2)).take_while(fits).count();
-    inputs.truncate(count.max(1));
+    inputs.truncate(apart(&inputs, count.max(1)));
     inputs
+}
+
+/// How many of the first `count` inputs are taken, at least half of them: where they share the least time with those that follow. What
+/// lies in two merged segments at the same time, questions compare entry by entry.
+pub(crate) fn apart(inputs: &[Chosen], count: usize) -> usize {
+    let (mut latest, mut best) = (i64::MIN, (i64::MAX, count));
+    for (taken, pair) in (1..=count).zip(inputs.windows(2)) {
+        let [input, next] = pair else { continue };
+        latest = latest.max(input.segment.max_ts);
+        let shared = latest.saturating_sub(next.segment.min_ts).max(0);
+        if taken >= count.div_ceil(2).max(2) && shared <= best.0 {
+            best = (shared, taken);
+        }
+    }
+    if count < inputs.len() { best.1 } else { count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::{Key, Marks};
+
+    #[test]
+    fn a_merge_ends_where_little_overlaps() {
+        let check = |times: &[(i64, i64)], count: usize, want: usize| {
+            let chosen = |(min_ts, max_ts): &(i64, i64)| {
+                let facts = FreshKey { day: Day::of(0), min_ts: *min_ts, max_ts: *max_ts, batch_id: 1, rows: 1 };
+                let key = Key::parse("t/fake/2026-11-20/seg/00000000000000000000000000000001-1.seg").expect("a key");
+                let (min_ts, max_ts, forgot) = (*min_ts, *max_ts, Marks::default());
+                let segment = SegmentRef { key, size: 1, min_ts, max_ts, rows: 1, fresh: true, forgot };
+                Chosen { origin: Origin::Fresh(facts), segment }
+            };
+            let inputs: Vec<Chosen> = times.iter().map(chosen).collect();
+            assert_eq!(apart(&inputs, count), want, "{times:?} {count}");
+        };
+        let three_times_two = [(0, 9), (1, 10), (10, 19), (11, 20), (21, 29), (22, 30)];
+        check(&three_times_two, 5, 4);
+        check(&three_times_two, 4, 4);
+        check(&three_times_two, 3, 2);
+        // All are taken, or there is no better place.
+        check(&three_times_two, 6, 6);
+        check(&[(0, 9), (0, 9), (0, 9), (0, 9)], 3, 3);
+        check(&[(0, 9), (20, 29)], 1, 1);
+        // Half of them at least.
+        check(&[(0, 9), (0, 9), (10, 90), (20, 80), (30, 80), (40, 80), (50, 80)], 6, 6);
+    }
 }
