@@ -14,9 +14,6 @@ use store::{SegmentRef, Store};
 use crate::footer::bad;
 use crate::{Error, Keep, footer};
 
-/// What a block takes decoded, about, for each of its raw bytes: values of dictionaries are texts of their own.
-const DECODED_PER_RAW_BYTE: u64 = 2;
-
 /// A segment being read.
 pub(crate) struct Input {
     segment: SegmentRef,
@@ -102,7 +99,7 @@ impl Input {
     pub(crate) fn opened_bytes(&self) -> u64 {
         let blocks = self.footer.blocks().iter();
         let raw = blocks.map(|block| block.columns.iter().map(|column| column.raw_len).sum::<u64>()).max().unwrap_or(0);
-        DECODED_PER_RAW_BYTE * raw + self.held.len() as u64
+        raw + self.held.len() as u64
     }
 
     /// How large it is in the store.

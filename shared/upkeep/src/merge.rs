@@ -1,8 +1,8 @@
 //! Many segments become few: a k-way merge by (stream, time), streaming.
 //!
 //! In: opened inputs. Out: finished outputs, one after the other. What is held is a block of each input, some stored bytes ahead and
-//! the output in the making with its keys and counts; it is counted. Packing runs beside the runtime's threads, fetching on them, in turns, so that dropping
-//! the future ends a merge within a block's time. Equal rows are dropped where they meet, which is everywhere in one merge: an output
+//! the output in the making with its keys and counts; it is counted. Packing runs beside the runtime's threads, fetching on them, in
+//! turns, so that dropping the future ends a merge within a block's time. Equal rows are dropped where they meet, which is everywhere in one merge: an output
 //! ends only between two times of a stream.
 
 use std::cmp::Reverse;

@@ -147,7 +147,7 @@ mod tests {
                 let facts = FreshKey { day: Day::of(0), min_ts: *min_ts, max_ts: *max_ts, batch_id: 1, rows: 1 };
                 let key = Key::parse("t/fake/2026-11-20/seg/00000000000000000000000000000001-1.seg").expect("a key");
                 let (min_ts, max_ts, forgot) = (*min_ts, *max_ts, Marks::default());
-                let segment = SegmentRef { key, size: 1, min_ts, max_ts, rows: 1, fresh: true, forgot };
+                let segment = SegmentRef { key, size: 1, min_ts, max_ts, rows: 1, fresh: true, forgot, catalog: None };
                 Chosen { origin: Origin::Fresh(facts), segment }
             };
             let inputs: Vec<Chosen> = times.iter().map(chosen).collect();
