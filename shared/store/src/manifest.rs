@@ -415,7 +415,9 @@ mod tests {
         assert_eq!(decode(&bytes, 3), Ok(manifest.clone()));
         let segment = manifest.segments[0].segment(&TenantId::single(), Day::of(0));
         assert_eq!(segment.catalog.expect("a place").range(), 50..300);
-        for parts in [vec![700..900], vec![900..700, 950..1000], vec![700..1001], vec![]] {
+        let wrong: [&[(u64, u64)]; 4] = [&[(700, 900)], &[(900, 700), (950, 1000)], &[(700, 1001)], &[]];
+        for parts in wrong {
+            let parts = parts.iter().map(|(start, end)| *start..*end).collect();
             manifest.segments[0].catalog = Some(InCatalog { catalog, at: 50, parts });
             assert!(decode(&encode(&manifest), 3).is_err());
         }

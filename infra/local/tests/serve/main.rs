@@ -6,5 +6,6 @@ mod front_door;
 mod full;
 mod kill;
 mod query;
+mod shared_bucket;
 mod stop;
 mod support;

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testkit::moto::Moto;
 
 /// How long a server may take until it answers.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -43,6 +44,23 @@ impl Server {
         scheme: &str,
         client: reqwest::Client,
     ) -> Server {
+        let store = format!("file://{}", folder.join("data").display());
+        Self::start_with(binary, folder, config, (&store, &[]), (scheme, client)).await
+    }
+
+    /// The same on a bucket.
+    pub(crate) async fn start_on(moto: &Moto, store: &str, folder: &Path, config: &str) -> Server {
+        let client = testkit::http::client();
+        Self::start_with(&built_binary(), folder, config, (store, &moto.environment()), ("http", client)).await
+    }
+
+    async fn start_with(
+        binary: &Path,
+        folder: &Path,
+        config: &str,
+        (store, variables): (&str, &[(String, String)]),
+        (scheme, client): (&str, reqwest::Client),
+    ) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
         let listen = format!("127.0.0.1:{port}");
         let config_path = folder.join("config.yaml");
@@ -50,8 +68,8 @@ impl Server {
         let child = Command::new(binary)
             .args(["serve", "--listen", &listen, "--config"])
             .arg(&config_path)
-            .arg("--store")
-            .arg(format!("file://{}", folder.join("data").display()))
+            .args(["--store", store])
+            .envs(variables.iter().cloned())
             .current_dir(folder)
             .stdout(Stdio::null())
             .spawn()
