@@ -95,8 +95,9 @@ def checks(world, outputs):
     world.client("logs").put_log_events(logGroupName=LOG_GROUP, logStreamName="s", logEvents=[{"timestamp": int(time.time() * 1000), "message": "watched"}])
     yield from check("each URL is open to callers who sign in themselves", all(map(opened(world), ("ingest", "query"))))
     yield from check("a body over 6 MB is refused before the function", request(world, push, push_body("large", 1, "x" * BODY_BYTES_MAX))[0] == 413)
-    wide = [request(world, push, push_body(f"wide{n}", 1, "x" * (1 << 20))) for n in range(8)]
-    yield from check("eight pushes of 1 MB", wide == [(204, b"")] * 8)
+    # Like any client they come again where they come faster than the tenant's rate allows: 429.
+    pushed = lambda n: request(world, push, push_body(f"wide{n}", 1, "x" * (1 << 20)))[0] == 204
+    yield from check("eight pushes of 1 MB", all(wait_until(lambda: pushed(n)) for n in range(8)))
     yield from check("an answer over 6 MB comes as a stream", wait_until(lambda: sum(map(len, lines(world, outputs, "wide"))) > 8 << 20))
     yield from check("the subscription of LogGroupName", found("watched", 1))
     world.client("sqs").send_message(QueueUrl=outputs["FrontQueueUrl"], MessageBody="queued")
