@@ -5,21 +5,21 @@
 //! of its members' ids and a single member keeps its own, so that a retry meets its own key. Nothing is acknowledged before
 //! it is durable; what waits is bounded, and beyond the bound a push is refused at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use loki_api::config::Config;
-use model::{Day, EntryRef, Labels, TenantId};
+use model::TenantId;
 use store::{Committed, FreshKey, Store};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
-use xxhash_rust::xxh3::Xxh3;
 
-use crate::batch::{Batch, RowId};
+use crate::batch::Batch;
 use crate::live::{Listener, StoredDay};
+use crate::pack::pack;
 
 /// The window on a bucket, where every PUT is paid for.
 const BUCKET_WINDOW: Duration = Duration::from_millis(200);
@@ -258,7 +258,9 @@ impl Inner {
         let batches = Arc::new(batches);
         let packing = Arc::clone(&batches);
         let packed = tokio::task::spawn_blocking(move || pack(&packing)).await;
-        let segments = packed.map_err(|e| CommitError::Packing(e.to_string()))??;
+        let segments = packed
+            .map_err(|e| CommitError::Packing(e.to_string()))?
+            .map_err(|e| CommitError::Packing(e.to_string()))?;
         stream::iter(segments)
             .map(|(key, bytes)| self.put(&tenant, key, bytes, &batches))
             .buffer_unordered(PUTS_PER_COMMIT_MAX)
@@ -288,50 +290,5 @@ impl Inner {
             listener.tell(tenant, StoredDay::new(day, batches));
         }
         Ok(())
-    }
-}
-
-/// The rows of each stream, from whichever batches.
-type Streams<'a> = BTreeMap<&'a Labels, Vec<(&'a Batch, RowId)>>;
-
-/// One segment for each day of a group's rows. Pure: the same batches give the same keys and bytes.
-fn pack(batches: &[Batch]) -> Result<Vec<(FreshKey, Bytes)>, CommitError> {
-    let refused = |e: segment::Error| CommitError::Packing(e.to_string());
-    let batch_id = group_id(batches);
-    let mut days: BTreeMap<Day, Streams<'_>> = BTreeMap::new();
-    for batch in batches {
-        for (labels, day, rows) in batch.runs() {
-            days.entry(day).or_default().entry(labels).or_default().extend(rows.map(|row| (batch, row)));
-        }
-    }
-    let mut segments = Vec::with_capacity(days.len());
-    for (day, streams) in days {
-        let mut writer = segment::SortedWriter::new(segment::Options::default()).map_err(refused)?;
-        let mut metadata = Vec::new();
-        for (labels, mut rows) in streams {
-            rows.sort_by_key(|(_, row)| row.timestamp_ns);
-            writer.start_stream(labels).map_err(refused)?;
-            for (batch, row) in rows {
-                let line = batch.entry(row, &mut metadata);
-                let entry = EntryRef { timestamp_ns: row.timestamp_ns, line, metadata: &metadata };
-                writer.push(entry).map_err(refused)?;
-            }
-        }
-        let segment = writer.finish().map_err(refused)?;
-        let key = FreshKey { day, min_ts: segment.min_ts, max_ts: segment.max_ts, batch_id, rows: segment.rows };
-        segments.push((key, segment.bytes.into()));
-    }
-    Ok(segments)
-}
-
-/// The id of a group: a single batch's own, or one made of all of them in their order.
-fn group_id(batches: &[Batch]) -> u128 {
-    match batches {
-        [one] => one.id,
-        many => {
-            let mut hasher = Xxh3::new();
-            many.iter().for_each(|batch| hasher.update(&batch.id.to_le_bytes()));
-            hasher.digest128()
-        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: HTTP requests in the formats of Loki, OpenTelemetry, Elasticsearch and VictoriaLogs, and events of AWS services. Out: one
 //! object for each (tenant, day) of a group of pushes, and an answer once it is stored. The modules follow a push: config, push
-//! (documents, firehose), body (lz4), accept (names, level, rates, refusal), batch, commit, live; events, function and merges for AWS;
+//! (documents, firehose), body (lz4), accept (names, level, rates, refusal), batch, commit, pack, live; events, function and merges for AWS;
 //! error, metrics.
 
 pub mod config;
@@ -23,6 +23,7 @@ mod refusal;
 mod batch;
 mod commit;
 mod live;
+mod pack;
 
 mod events;
 mod function;

@@ -14,10 +14,11 @@ use crate::codec::Packer;
 use crate::column::{self, ColumnKind, ColumnMeta};
 use crate::dictionary;
 use crate::filter::{FilterMeta, Key, KeySet, Spread};
+use crate::grams::{GRAM_BYTES, GramSet};
 use crate::interner::Interner;
 use crate::layout::checksum32;
 use crate::recent::Recent;
-use crate::tokens::{PADDING_BYTES, each_token};
+use crate::tokens::{PADDING_BYTES, each_piece};
 
 /// Neighbouring rows of one stream in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,7 +136,7 @@ impl BlockBuilder {
     }
 
     /// Appends a row. The caller has checked that the line's length fits.
-    pub(crate) fn push(&mut self, stream: u32, labels: &Labels, entry: &EntryRef<'_>) {
+    pub(crate) fn push(&mut self, stream: u32, labels: &Labels, entry: &EntryRef<'_>, grams: &mut GramSet) {
         let row = u32::try_from(self.rows()).expect("the writer ends a block before 2^20 rows");
         match self.runs.last_mut() {
             Some(run) if run.stream == stream => {
@@ -150,7 +151,7 @@ impl BlockBuilder {
         }
         self.timestamps.push(entry.timestamp_ns);
         self.lengths.push(u32::try_from(entry.line.len()).expect("the writer refuses lines over 32 MiB"));
-        self.push_line(entry.line.as_bytes());
+        self.push_line(entry.line.as_bytes(), grams);
         for (position, (name, value)) in entry.metadata.iter().enumerate() {
             self.metadata_bytes += name.len() + value.len();
             let index = self.metadata_column(position, name);
@@ -164,16 +165,21 @@ impl BlockBuilder {
         }
     }
 
-    fn push_line(&mut self, line: &[u8]) {
+    /// Appends a line; its tokens become keys, its grams go to `grams`. A piece that was met a moment ago has nothing new.
+    fn push_line(&mut self, line: &[u8], grams: &mut GramSet) {
         let start = self.lines.len();
         self.lines.extend_from_slice(line);
         self.lines.extend_from_slice(&[0; PADDING_BYTES]);
         let BlockBuilder { lines, keys, recent, .. } = self;
         let text = lines.get(start..).unwrap_or_default();
-        each_token(text, line.len(), |from, to| {
-            let token = text.get(from..).unwrap_or_default();
-            if recent.is_new(token, to - from) {
-                keys.insert(Key::token_bytes(token.get(..to - from).unwrap_or_default()));
+        grams.start_line(line);
+        each_piece(text, line.len(), GRAM_BYTES - 1, |from, token_end, to| {
+            let piece = text.get(from..).unwrap_or_default();
+            if token_end == from {
+                grams.add(from, to);
+            } else if recent.is_new(piece, to - from) {
+                keys.insert(Key::token_bytes(piece.get(..token_end - from).unwrap_or_default()));
+                grams.add(from, to);
             }
         });
         lines.truncate(start + line.len());

@@ -48,11 +48,11 @@ pub(crate) fn encode(values: &Interner, codes: &[u32], out: &mut Vec<u8>) -> u8 
     match (hex_length(values), recent) {
         (Some(length), recent) => {
             put_varint(out, length as u64);
-            values.iter().for_each(|value| put_hex(value, out));
+            put_hex(values.text(), out);
             if recent { HEX_RECENT } else { HEX }
         }
         (None, recent) => {
-            let lengths: Vec<u64> = values.iter().map(|value| value.len() as u64).collect();
+            let lengths: Vec<u64> = values.lengths().map(|length| length as u64).collect();
             integers::encode(&lengths, out);
             out.extend_from_slice(values.text().as_bytes());
             if recent { TEXT_RECENT } else { TEXT }
@@ -90,16 +90,18 @@ fn from_recency(recencies: &[u32]) -> Option<Vec<u32>> {
 
 /// The length of all values, if it is the same even number and every byte is a lowercase hex digit.
 fn hex_length(values: &Interner) -> Option<usize> {
-    let length = values.iter().next()?.len();
-    let digits = |value: &str| value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (length > 0 && length.is_multiple_of(2) && values.iter().all(|value| value.len() == length && digits(value)))
-        .then_some(length)
+    let length = values.lengths().next().filter(|length| *length > 0 && length.is_multiple_of(2))?;
+    let is_digit = |byte: u8| byte.wrapping_sub(b'0') < 10 || byte.wrapping_sub(b'a') < 6;
+    // All bytes of a piece at once: most columns that are not hex show it early.
+    let digits = |piece: &[u8]| piece.iter().fold(true, |all, byte| all & is_digit(*byte));
+    (values.lengths().all(|other| other == length) && values.text().as_bytes().chunks(64).all(digits)).then_some(length)
 }
 
-fn put_hex(value: &str, out: &mut Vec<u8>) {
-    let digit = |byte: u8| if byte < b'a' { byte.wrapping_sub(b'0') } else { byte.wrapping_sub(b'a' - 10) };
-    let (pairs, _) = value.as_bytes().as_chunks::<2>();
-    out.extend(pairs.iter().map(|[high, low]| (digit(*high) << 4) | digit(*low)));
+/// Appends the bytes that digits spell.
+fn put_hex(digits: &str, out: &mut Vec<u8>) {
+    let nibble = |digit: u8| (digit & 15) + 9 * (digit >> 6);
+    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
+    out.extend(pairs.iter().map(|[high, low]| (nibble(*high) << 4) | nibble(*low)));
 }
 
 /// Spells bytes in lowercase hex.

@@ -25,29 +25,32 @@ fn cell(gram: u32) -> u32 {
 pub(crate) struct GramSet {
     /// A bit for each cell.
     words: Box<[u64; WORDS]>,
-    line_bytes: u64,
     /// The line in lower case.
     lower: Vec<u8>,
 }
 
 impl GramSet {
     pub(crate) fn new() -> Self {
-        GramSet { words: Box::new([0; WORDS]), line_bytes: 0, lower: Vec::new() }
+        GramSet { words: Box::new([0; WORDS]), lower: Vec::new() }
     }
 
-    /// Puts in the grams of a line. No gram straddles two lines.
-    pub(crate) fn add(&mut self, line: &[u8]) {
-        self.line_bytes += line.len() as u64;
+    /// Pieces of this line follow. No gram straddles two lines.
+    pub(crate) fn start_line(&mut self, line: &[u8]) {
         self.lower.clear();
-        self.lower.extend(line.iter().map(u8::to_ascii_lowercase));
+        self.lower.extend_from_slice(line);
+        self.lower.make_ascii_lowercase();
         // One more byte, so that four bytes can be loaded where three count.
         self.lower.push(0);
-        for window in self.lower.windows(GRAM_BYTES + 1) {
-            let gram = window.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-            let cell = cell(gram);
+    }
+
+    /// Puts in the grams of a piece of the line.
+    pub(crate) fn add(&mut self, from: usize, to: usize) {
+        let GramSet { words, lower } = self;
+        for window in lower.get(from..=to).unwrap_or_default().array_windows() {
+            let cell = cell(u32::from_le_bytes(*window));
             let bit = 1 << (cell & 63);
             // Nearly every gram was there before: to look is cheaper than to write it again.
-            if let Some(word) = self.words.get_mut((cell >> 6) as usize)
+            if let Some(word) = words.get_mut((cell >> 6) as usize)
                 && *word & bit == 0
             {
                 *word |= bit;
@@ -55,12 +58,12 @@ impl GramSet {
         }
     }
 
-    /// The filter's bytes: `bits` a gram, but no more than one byte for `line_bytes_min` bytes of lines. None if that
-    /// leaves less than a bit a gram, which would hardly answer anything.
-    pub(crate) fn fold(&self, bits: u32, line_bytes_min: u64) -> Option<Vec<u8>> {
+    /// The filter's bytes: `bits` a gram, but no more than `bytes_max`. None if that leaves less than a bit a gram, which would
+    /// hardly answer anything.
+    pub(crate) fn fold(&self, bits: u32, bytes_max: u64) -> Option<Vec<u8>> {
         let grams: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
         let wanted = (grams * u64::from(bits)).div_ceil(8);
-        let length = wanted.min(self.line_bytes / line_bytes_min.max(1)).min(GRAM_FILTER_BYTES_MAX);
+        let length = wanted.min(bytes_max).min(GRAM_FILTER_BYTES_MAX);
         if grams == 0 || length * 8 < grams {
             return None;
         }
@@ -129,6 +132,11 @@ mod tests {
 
     use super::*;
 
+    fn add(set: &mut GramSet, line: &str) {
+        set.start_line(line.as_bytes());
+        set.add(0, line.len());
+    }
+
     /// The numbers that FORMAT.md gives.
     #[test]
     fn grams_have_documented_cells() {
@@ -143,14 +151,14 @@ mod tests {
     #[test]
     fn absent_texts_are_mostly_known() {
         let mut set = GramSet::new();
-        (0..200).for_each(|i: u32| set.add(format!("GET /users/{} took {}ms", i * 7919, i * 31).as_bytes()));
-        let filter = GramFilter::new(set.fold(8, 1).expect("a filter")).expect("a filter");
+        (0..200).for_each(|i: u32| add(&mut set, &format!("GET /users/{} took {}ms", i * 7919, i * 31)));
+        let filter = GramFilter::new(set.fold(8, u64::MAX).expect("a filter")).expect("a filter");
         assert!(filter.contains(b"get /USERS/"));
         assert!(filter.contains(b"zz"), "shorter than a gram");
         assert!(!filter.contains(b"zzzzneverzzzz"));
         assert!(!filter.contains(b"segfault"));
         assert!(filter.fill() < 0.2, "{}", filter.fill());
-        assert_eq!(set.fold(8, 1 << 20), None, "no room for a filter that says anything");
+        assert_eq!(set.fold(8, 10), None, "no room for a filter that says anything");
     }
 
     proptest! {
@@ -161,8 +169,8 @@ mod tests {
             (line, from, length) in (any::<prop::sample::Index>(), 0usize..60, 0usize..60),
         ) {
             let mut set = GramSet::new();
-            lines.iter().for_each(|line| set.add(line.as_bytes()));
-            let Some(filter) = set.fold(bits, 1) else { return Ok(()) };
+            lines.iter().for_each(|line| add(&mut set, line));
+            let Some(filter) = set.fold(bits, u64::MAX) else { return Ok(()) };
             let filter = GramFilter::new(filter).expect("a filter");
             let line = line.get(&lines).as_bytes();
             let piece = &line[from.min(line.len())..(from + length).min(line.len())];

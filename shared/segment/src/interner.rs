@@ -81,6 +81,11 @@ impl Interner {
         (0..self.len()).map(|index| self.get(index))
     }
 
+    /// The length of each string in bytes.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(&0).chain(&self.ends).zip(&self.ends).map(|(start, end)| end - start)
+    }
+
     fn first_slot(&self, hash: u64) -> usize {
         usize::try_from(hash & (self.slots.len() as u64 - 1)).unwrap_or(0)
     }

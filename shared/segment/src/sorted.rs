@@ -115,9 +115,8 @@ impl SortedWriter {
         }
         let level = entry.metadata.iter().find(|(name, _)| *name == LEVEL_NAME).map(|(_, value)| *value);
         self.counter.add(entry.timestamp_ns, level, entry.line.len() as u64);
-        self.grams.add(entry.line.as_bytes());
         if let Some((stream, index)) = self.streams.last().zip(u32::try_from(self.streams.len() - 1).ok()) {
-            self.block.push(index, &stream.labels, &entry);
+            self.block.push(index, &stream.labels, &entry, &mut self.grams);
         }
         Ok(())
     }
@@ -155,7 +154,9 @@ impl SortedWriter {
         let counts = self.put_section(SECTION_COUNTS, "counts", &counts)?;
         let table = streams::encode(&self.streams);
         let mut sections = vec![counts, self.put_section(SECTION_STREAMS, "stream table", &table)?];
-        if let Some(grams) = self.grams.fold(self.options.gram_bits, self.options.gram_line_bytes_min) {
+        let line_bytes: u64 = self.streams.iter().map(|stream| stream.line_bytes).sum();
+        let grams_bytes_max = line_bytes / self.options.gram_line_bytes_min.max(1);
+        if let Some(grams) = self.grams.fold(self.options.gram_bits, grams_bytes_max) {
             sections.push(self.put_section(SECTION_GRAMS, "gram filter", &grams)?);
         }
         let footer_offset = self.offset();

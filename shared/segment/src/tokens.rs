@@ -20,7 +20,7 @@ pub fn tokens(text: &str) -> impl Iterator<Item = &str> {
 /// [`tokens`] over bytes, for the writer's inner loop: where each begins and ends in the first `length` bytes of `text`, which
 /// goes on with [`PADDING_BYTES`] zeros. 64 bytes at a time become a mask of token bytes, and tokens begin and end where the
 /// mask changes. Half as many instructions as looking at each byte.
-pub(crate) fn each_token(text: &[u8], length: usize, mut visit: impl FnMut(usize, usize)) {
+fn each_token(text: &[u8], length: usize, mut visit: impl FnMut(usize, usize)) {
     let mut token_start = None;
     for position in (0..length).step_by(64) {
         let Some(chunk) = text.get(position..).and_then(<[u8]>::first_chunk) else { break };
@@ -41,6 +41,20 @@ pub(crate) fn each_token(text: &[u8], length: usize, mut visit: impl FnMut(usize
     if let Some(start) = token_start {
         visit(start, length);
     }
+}
+
+/// Cuts the first `length` bytes of a padded text where tokens begin. A piece is a token, what is behind it, and `overlap` bytes of
+/// the next one, so that a window of one byte more lies whole in some piece; told is where it begins, where its token ends,
+/// and where it ends. Only a piece before the first token has none.
+pub(crate) fn each_piece(text: &[u8], length: usize, overlap: usize, mut visit: impl FnMut(usize, usize, usize)) {
+    let (mut start, mut token_end) = (0, 0);
+    each_token(text, length, |from, to| {
+        if from > start {
+            visit(start, token_end, length.min(from + overlap));
+        }
+        (start, token_end) = (from, to);
+    });
+    visit(start, token_end, length);
 }
 
 /// A bit for each of 64 bytes, the first one lowest: whether it is a token byte. Written so that the compiler
@@ -81,6 +95,20 @@ mod tests {
             let padded = [text.as_bytes(), &[0; PADDING_BYTES]].concat();
             let mut seen = Vec::new();
             each_token(&padded, text.len(), |start, end| seen.push(&text[start..end]));
+            prop_assert_eq!(seen, tokens(&text).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn pieces_hold_all_tokens_and_windows(text in "\\PC{0,20}|[a-zA-Z0-9_@`{\\[/: ]{0,300}") {
+            let padded = [text.as_bytes(), &[0; PADDING_BYTES]].concat();
+            let (mut seen, mut covered) = (Vec::new(), 0);
+            each_piece(&padded, text.len(), 2, |start, token_end, end| {
+                assert!(start + 2 <= covered.max(2), "windows before {start} are missed");
+                assert!(start == 0 || token_end > start, "only the first piece has no token");
+                seen.extend(Some(&text[start..token_end]).filter(|token| !token.is_empty()));
+                covered = end;
+            });
+            prop_assert_eq!(covered, text.len());
             prop_assert_eq!(seen, tokens(&text).collect::<Vec<_>>());
         }
     }
