@@ -16,9 +16,10 @@ pub(crate) struct Batch {
     /// What decides the key: a function of what was sent.
     pub(crate) id: u128,
     text: String,
-    pairs: Vec<(Span, Span)>,
-    /// The number of the last row's names, and its first pair.
-    last_names: Option<(u64, usize)>,
+    /// Lists of metadata names; rows with the same names share one.
+    names: Vec<Vec<Span>>,
+    /// The metadata values of all rows, side by side.
+    values: Vec<Span>,
     streams: Vec<Stream>,
     rows: usize,
 }
@@ -29,11 +30,14 @@ struct Stream {
     rows: Vec<Row>,
 }
 
-#[derive(Debug, Clone)]
-struct Row {
-    timestamp_ns: i64,
+/// A row; its text is the batch's.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) timestamp_ns: i64,
     line: Span,
-    metadata: Range<u32>,
+    /// The number of its list of names.
+    pub(crate) names: u32,
+    values: Range<u32>,
 }
 
 /// A piece of the text.
@@ -41,14 +45,6 @@ struct Row {
 struct Span {
     start: u32,
     end: u32,
-}
-
-/// Points at a row of a batch.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RowId {
-    pub(crate) timestamp_ns: i64,
-    stream: u32,
-    row: u32,
 }
 
 /// The batch would hold more text than it can.
@@ -67,36 +63,41 @@ impl Batch {
     }
 
     /// Adds a row to the stream started last; `metadata` is sorted, one value a name. Rows with the same number of
-    /// `names` have the same names, which are kept once as long as such rows follow one another.
+    /// `names`, counted from 0, have the same names, which are kept once.
     pub(crate) fn push<'m>(
         &mut self,
         timestamp_ns: i64,
         line: &str,
-        names: u64,
+        names: usize,
         metadata: impl Iterator<Item = (&'m str, &'m str)>,
     ) -> Result<(), Full> {
-        let (text_len, start) = (self.text.len(), self.pairs.len());
+        let (text_len, start) = (self.text.len(), self.values.len());
         if line.len() > TEXT_BYTES_MAX - text_len {
             return Err(Full);
         }
         let line = self.span(line);
-        let known = self.last_names.filter(|(number, _)| *number == names).map(|(_, first)| first);
-        for (position, (name, value)) in metadata.enumerate() {
-            let known = known.and_then(|first| self.pairs.get(first + position));
+        if self.names.len() <= names {
+            self.names.resize_with(names + 1, Vec::new);
+        }
+        let known = self.names.get(names).map_or(0, Vec::len);
+        for (place, (name, value)) in metadata.enumerate() {
             let room = TEXT_BYTES_MAX - self.text.len();
             if name.len() + value.len() > room {
                 self.text.truncate(text_len);
-                self.pairs.truncate(start);
+                self.values.truncate(start);
+                self.names.get_mut(names).into_iter().for_each(|list| list.truncate(known));
                 return Err(Full);
             }
-            let name = known.map(|(name, _)| *name).unwrap_or_else(|| self.span(name));
-            let pair = (name, self.span(value));
-            self.pairs.push(pair);
+            if place >= known {
+                let name = self.span(name);
+                self.names.get_mut(names).into_iter().for_each(|list| list.push(name));
+            }
+            let value = self.span(value);
+            self.values.push(value);
         }
-        self.last_names = Some((names, start));
-        let metadata = start as u32..self.pairs.len() as u32;
+        let values = start as u32..self.values.len() as u32;
         if let Some(stream) = self.streams.last_mut() {
-            stream.rows.push(Row { timestamp_ns, line, metadata });
+            stream.rows.push(Row { timestamp_ns, line, names: names as u32, values });
             self.rows += 1;
         }
         Ok(())
@@ -122,47 +123,49 @@ impl Batch {
     /// Memory that the batch holds.
     pub(crate) fn memory_bytes(&self) -> usize {
         let labels: usize = self.streams.iter().map(|stream| size_of::<Stream>() + stream.labels.byte_len()).sum();
-        labels + self.text.capacity() + self.pairs.capacity() * size_of::<(Span, Span)>() + self.rows * size_of::<Row>()
+        let names: usize = self.names.iter().map(|list| size_of_val(list) + list.capacity() * size_of::<Span>()).sum();
+        let values = self.values.capacity() * size_of::<Span>();
+        labels + names + self.text.capacity() + values + self.rows * size_of::<Row>()
     }
 
     /// Neighbouring rows of one stream and day: what a segment is made of is found once a run, not once a row.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = (&Labels, Day, impl Iterator<Item = RowId>)> {
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (&Labels, Day, &[Row])> {
         let day = |row: &Row| Day::of(row.timestamp_ns);
-        (0_u32..).zip(&self.streams).flat_map(move |(stream, Stream { labels, rows })| {
-            let mut end = 0;
-            rows.chunk_by(move |a, b| day(a) == day(b)).map(move |run| {
-                let start = end;
-                end += run.len() as u32;
-                let id = move |(row, r): (u32, &Row)| RowId { timestamp_ns: r.timestamp_ns, stream, row };
-                (labels, day(&run[0]), (start..).zip(run).map(id))
-            })
+        self.streams.iter().flat_map(move |Stream { labels, rows }| {
+            rows.chunk_by(move |a, b| day(a) == day(b)).map(move |run| (labels, day(&run[0]), run))
         })
     }
 
-    /// A row's line; its metadata goes into `metadata`.
-    pub(crate) fn entry<'a>(&'a self, id: RowId, metadata: &mut Vec<(&'a str, &'a str)>) -> &'a str {
-        metadata.clear();
-        let Some(row) = self.streams.get(id.stream as usize).and_then(|stream| stream.rows.get(id.row as usize)) else {
-            return "";
-        };
-        let pairs = self.pairs.get(row.metadata.start as usize..row.metadata.end as usize).unwrap_or_default();
-        metadata.extend(pairs.iter().map(|(name, value)| (self.text_of(*name), self.text_of(*value))));
+    /// A row's line.
+    pub(crate) fn line(&self, row: &Row) -> &str {
         self.text_of(row.line)
+    }
+
+    /// A row's metadata names; rows with the same number of names have the same.
+    pub(crate) fn names(&self, row: &Row) -> impl Iterator<Item = &str> {
+        let names = self.names.get(row.names as usize).map(Vec::as_slice).unwrap_or_default();
+        names.iter().map(|name| self.text_of(*name))
+    }
+
+    /// A row's metadata values, one for each name.
+    pub(crate) fn values(&self, row: &Row) -> impl Iterator<Item = &str> + Clone {
+        let values = self.values.get(row.values.start as usize..row.values.end as usize).unwrap_or_default();
+        values.iter().map(|value| self.text_of(*value))
     }
 
     /// Shows the rows of one day, stream after stream.
     pub(crate) fn walk_day(&self, day: Day, visitor: &mut dyn EntryVisitor) {
         let mut metadata = Vec::new();
-        for (place, stream) in (0_u32..).zip(&self.streams) {
-            let of_day = |(_, row): &(u32, &Row)| Day::of(row.timestamp_ns) == day;
-            let mut rows = (0_u32..).zip(&stream.rows).filter(of_day).peekable();
+        for stream in &self.streams {
+            let mut rows = stream.rows.iter().filter(|row| Day::of(row.timestamp_ns) == day).peekable();
             if rows.peek().is_none() || !visitor.stream(&stream.labels) {
                 continue;
             }
-            for (row, Row { timestamp_ns, .. }) in rows {
-                let id = RowId { timestamp_ns: *timestamp_ns, stream: place, row };
-                let line = self.entry(id, &mut metadata);
-                visitor.entry(EntryRef { timestamp_ns: *timestamp_ns, line, metadata: &metadata });
+            for row in rows {
+                metadata.clear();
+                metadata.extend(self.names(row).zip(self.values(row)));
+                let entry = EntryRef { timestamp_ns: row.timestamp_ns, line: self.line(row), metadata: &metadata };
+                visitor.entry(entry);
             }
         }
     }

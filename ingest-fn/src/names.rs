@@ -5,22 +5,26 @@
 //! the level, how a name is spelled, in which order pairs stand, which one of two equal names stays.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use loki_api::config::Limits;
 use loki_api::otlp::label_name;
 
 use crate::level::{DETECTED_LEVEL, Telling};
 
-/// Lists of names that are remembered: entries of one stream often have one of a few.
-const LISTS_MAX: usize = 8;
+/// Lists of names that are remembered; beyond them all are forgotten.
+const LISTS_MAX: usize = 1024;
 
 /// The names known, and those of the entry known last.
 #[derive(Default)]
 pub(crate) struct Names<'r> {
     lists: Vec<List<'r>>,
+    /// By names as sent, and by whether a level follows.
+    places: HashMap<(bool, Vec<&'r str>), usize, RandomState>,
     current: usize,
-    /// How many lists there were: the number of the newest.
-    count: u64,
+    /// How many lists there were: the number of the next.
+    count: usize,
 }
 
 /// The names of an entry.
@@ -31,7 +35,9 @@ struct List<'r> {
     /// As stored, each with the place of its pair; behind the last pair stands the level.
     stored: Vec<(Cow<'r, str>, usize)>,
     telling: Telling,
-    number: u64,
+    number: usize,
+    /// Where the list is that came behind this one: neighbouring entries often take turns.
+    follower: usize,
 }
 
 /// A pair as sent.
@@ -43,17 +49,34 @@ impl<'r> Names<'r> {
         if self.lists.get(self.current).is_some_and(|list| list.is_of(pairs, has_level)) {
             return;
         }
-        if let Some(place) = self.lists.iter().position(|list| list.is_of(pairs, has_level)) {
-            self.current = place;
+        let follower = self.lists.get(self.current).map_or(0, |list| list.follower);
+        if self.lists.get(follower).is_some_and(|list| list.is_of(pairs, has_level)) {
+            self.current = follower;
             return;
         }
-        self.count += 1;
-        let list = List::new(pairs, has_level, self.count, limits);
-        self.current = if self.lists.len() < LISTS_MAX { self.lists.len() } else { (self.current + 1) % LISTS_MAX };
-        match self.lists.get_mut(self.current) {
-            Some(old) => *old = list,
-            None => self.lists.push(list),
+        let place = self.place(pairs, has_level, limits);
+        if let Some(list) = self.lists.get_mut(self.current) {
+            list.follower = place;
         }
+        self.current = place;
+    }
+
+    /// Where the list of these names is, which may be new.
+    fn place(&mut self, pairs: &'r [Pair<'_>], has_level: bool, limits: &Limits) -> usize {
+        let sent: Vec<&str> = pairs.iter().map(|(name, _)| &**name).collect();
+        if let Some(place) = self.places.get(&(has_level, sent)) {
+            return *place;
+        }
+        if self.lists.len() == LISTS_MAX {
+            self.lists.clear();
+            self.places.clear();
+        }
+        let place = self.lists.len();
+        let list = List::new(pairs, has_level, self.count, limits);
+        self.places.insert((has_level, list.sent.clone()), place);
+        self.lists.push(list);
+        self.count += 1;
+        place
     }
 
     /// Which pair may tell the level.
@@ -61,8 +84,8 @@ impl<'r> Names<'r> {
         self.lists.get(self.current).map(|list| list.telling).unwrap_or_default()
     }
 
-    /// Stands for these names: other names have another number.
-    pub(crate) fn number(&self) -> u64 {
+    /// Stands for these names, counted from 0: other names have another number.
+    pub(crate) fn number(&self) -> usize {
         self.lists.get(self.current).map_or(0, |list| list.number)
     }
 
@@ -79,7 +102,7 @@ impl<'r> Names<'r> {
 }
 
 impl<'r> List<'r> {
-    fn new(pairs: &'r [Pair<'_>], has_level: bool, number: u64, limits: &Limits) -> Self {
+    fn new(pairs: &'r [Pair<'_>], has_level: bool, number: usize, limits: &Limits) -> Self {
         let sent: Vec<&str> = pairs.iter().map(|(name, _)| &**name).collect();
         let mut stored: Vec<(Cow<'_, str>, usize)> = sent.iter().copied().map(label_name).zip(0..).collect();
         if has_level {
@@ -91,7 +114,7 @@ impl<'r> List<'r> {
         stored.reverse();
         stored.dedup_by(|earlier, kept| earlier.0 == kept.0);
         stored.reverse();
-        List { telling: Telling::new(&sent, limits), sent, has_level, stored, number }
+        List { telling: Telling::new(&sent, limits), sent, has_level, stored, number, follower: 0 }
     }
 
     fn is_of(&self, pairs: &[Pair<'_>], has_level: bool) -> bool {

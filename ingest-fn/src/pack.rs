@@ -2,38 +2,42 @@
 //!
 //! In: accepted batches. Out: keys and bytes. Pure: the same batches give the same keys and bytes. Copies no text but into blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use model::{Day, EntryRef, Labels};
+use foldhash::fast::RandomState;
+use model::{Day, Labels};
+use segment::NamesId;
 use store::FreshKey;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::batch::{Batch, RowId};
+use crate::batch::{Batch, Row};
 
-/// The rows of each stream, from whichever batches.
-type Streams<'a> = BTreeMap<&'a Labels, Vec<(&'a Batch, RowId)>>;
+/// The rows of each stream, each with the place of its batch.
+type Streams<'a> = BTreeMap<&'a Labels, Vec<(usize, &'a Row)>>;
 
 /// One segment for each day of a group's rows.
 pub(crate) fn pack(batches: &[Batch]) -> Result<Vec<(FreshKey, Bytes)>, segment::Error> {
     let batch_id = group_id(batches);
     let mut days: BTreeMap<Day, Streams<'_>> = BTreeMap::new();
-    for batch in batches {
+    for (number, batch) in batches.iter().enumerate() {
         for (labels, day, rows) in batch.runs() {
-            days.entry(day).or_default().entry(labels).or_default().extend(rows.map(|row| (batch, row)));
+            days.entry(day).or_default().entry(labels).or_default().extend(rows.iter().map(|row| (number, row)));
         }
     }
     let mut segments = Vec::with_capacity(days.len());
     for (day, streams) in days {
         let mut writer = segment::SortedWriter::new(segment::Options::default())?;
-        let mut metadata = Vec::new();
+        // The writer's numbers for the lists of names of each batch: only for those that this day has.
+        let mut names: HashMap<(usize, u32), NamesId, RandomState> = HashMap::default();
         for (labels, mut rows) in streams {
             rows.sort_by_key(|(_, row)| row.timestamp_ns);
             writer.start_stream(labels)?;
-            for (batch, row) in rows {
-                let line = batch.entry(row, &mut metadata);
-                let entry = EntryRef { timestamp_ns: row.timestamp_ns, line, metadata: &metadata };
-                writer.push(entry)?;
+            for (number, row) in rows {
+                let batch = &batches[number];
+                let new = || writer.add_names(batch.names(row));
+                let names_id = *names.entry((number, row.names)).or_insert_with(new);
+                writer.push_values(row.timestamp_ns, batch.line(row), names_id, batch.values(row))?;
             }
         }
         let segment = writer.finish()?;

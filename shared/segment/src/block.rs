@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::{EntryRef, Labels};
+use foldhash::fast::RandomState;
+use model::Labels;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::Error;
@@ -17,6 +18,7 @@ use crate::filter::{FilterMeta, Key, KeySet, Spread};
 use crate::grams::{GRAM_BYTES, GramSet};
 use crate::interner::Interner;
 use crate::layout::checksum32;
+use crate::names::{Names, NamesId};
 use crate::recent::Recent;
 use crate::tokens::{PADDING_BYTES, each_piece};
 
@@ -87,15 +89,24 @@ impl MetadataColumn {
     }
 }
 
+/// A row as it comes in, a value for each name.
+pub(crate) struct Row<'a, V> {
+    pub(crate) timestamp_ns: i64,
+    pub(crate) line: &'a str,
+    pub(crate) names_id: NamesId,
+    pub(crate) names: &'a Names,
+    pub(crate) values: V,
+}
+
 /// Rows that will be a block.
 pub(crate) struct BlockBuilder {
     timestamps: Vec<i64>,
     lengths: Vec<u32>,
     lines: Vec<u8>,
     metadata: Vec<MetadataColumn>,
-    by_name: HashMap<Arc<str>, usize>,
-    /// The columns of the row before, in its order: the next row mostly has the same names.
-    row_columns: Vec<usize>,
+    by_name: HashMap<Arc<str>, usize, RandomState>,
+    /// For each list of names its columns, once a row has them.
+    columns_of: Vec<Vec<usize>>,
     metadata_bytes: usize,
     runs: Vec<Run>,
     keys: KeySet,
@@ -109,8 +120,8 @@ impl BlockBuilder {
             lengths: Vec::new(),
             lines: Vec::new(),
             metadata: Vec::new(),
-            by_name: HashMap::new(),
-            row_columns: Vec::new(),
+            by_name: HashMap::default(),
+            columns_of: Vec::new(),
             metadata_bytes: 0,
             runs: Vec::new(),
             keys: KeySet::new(),
@@ -136,7 +147,13 @@ impl BlockBuilder {
     }
 
     /// Appends a row. The caller has checked that the line's length fits.
-    pub(crate) fn push(&mut self, stream: u32, labels: &Labels, entry: &EntryRef<'_>, grams: &mut GramSet) {
+    pub(crate) fn push<'v>(
+        &mut self,
+        stream: u32,
+        labels: &Labels,
+        entry: Row<'_, impl Iterator<Item = &'v str>>,
+        grams: &mut GramSet,
+    ) {
         let row = u32::try_from(self.rows()).expect("the writer ends a block before 2^20 rows");
         match self.runs.last_mut() {
             Some(run) if run.stream == stream => {
@@ -152,10 +169,13 @@ impl BlockBuilder {
         self.timestamps.push(entry.timestamp_ns);
         self.lengths.push(u32::try_from(entry.line.len()).expect("the writer refuses lines over 32 MiB"));
         self.push_line(entry.line.as_bytes(), grams);
-        for (position, (name, value)) in entry.metadata.iter().enumerate() {
-            self.metadata_bytes += name.len() + value.len();
-            let index = self.metadata_column(position, name);
-            let Some(column) = self.metadata.get_mut(index) else { continue };
+        if self.columns_of.get(entry.names_id.0).is_none_or(Vec::is_empty) {
+            self.find_columns(entry.names_id, entry.names);
+        }
+        self.metadata_bytes += entry.names.bytes();
+        for (index, value) in self.columns_of.get(entry.names_id.0).into_iter().flatten().zip(entry.values) {
+            self.metadata_bytes += value.len();
+            let Some(column) = self.metadata.get_mut(*index) else { continue };
             let code = match column.codes.last() {
                 Some(code) if column.last() == Some(value) => *code,
                 _ => column.values.intern(value) + 1,
@@ -185,27 +205,23 @@ impl BlockBuilder {
         lines.truncate(start + line.len());
     }
 
-    /// The column of a name that is the row's `position`-th.
-    fn metadata_column(&mut self, position: usize, name: &str) -> usize {
-        if let Some(&guess) = self.row_columns.get(position)
-            && self.metadata.get(guess).is_some_and(|column| *column.name == *name)
-        {
-            return guess;
-        }
-        let index = match self.by_name.get(name) {
-            Some(index) => *index,
-            None => {
-                let name: Arc<str> = name.into();
-                self.by_name.insert(Arc::clone(&name), self.metadata.len());
-                self.metadata.push(MetadataColumn { name, values: Interner::default(), codes: Vec::new() });
-                self.metadata.len() - 1
-            }
-        };
-        self.row_columns.resize(self.row_columns.len().max(position + 1), usize::MAX);
-        if let Some(guess) = self.row_columns.get_mut(position) {
-            *guess = index;
-        }
-        index
+    /// The names of a list have changed.
+    pub(crate) fn forget_columns(&mut self, names_id: NamesId) {
+        self.columns_of.get_mut(names_id.0).into_iter().for_each(Vec::clear);
+    }
+
+    /// Finds the columns of a list of names, or makes them.
+    fn find_columns(&mut self, names_id: NamesId, names: &Names) {
+        let BlockBuilder { metadata, by_name, columns_of, timestamps, .. } = self;
+        columns_of.resize_with(columns_of.len().max(names_id.0 + 1), Vec::new);
+        let Some(columns) = columns_of.get_mut(names_id.0) else { return };
+        columns.extend(names.iter().map(|name| {
+            *by_name.entry(Arc::clone(name)).or_insert_with(|| {
+                let (name, codes) = (Arc::clone(name), Vec::with_capacity(timestamps.capacity()));
+                metadata.push(MetadataColumn { name, values: Interner::default(), codes });
+                metadata.len() - 1
+            })
+        }));
     }
 
     /// [`row_digest`] of the last row, if there is one.
@@ -215,7 +231,7 @@ impl BlockBuilder {
         let mut metadata: Vec<(&str, &str)> =
             in_row.filter_map(|column| Some((&*column.name, column.last()?))).collect();
         metadata.sort_unstable();
-        Some(row_digest(self.lines.get(line_start..).unwrap_or_default(), &metadata))
+        Some(row_digest(self.lines.get(line_start..).unwrap_or_default(), metadata.into_iter()))
     }
 
     /// Ends the block: appends its columns to `out`, whose first byte lies at `offset` in the segment, and starts anew.
@@ -266,7 +282,7 @@ impl BlockBuilder {
         self.lines.clear();
         self.metadata.clear();
         self.by_name.clear();
-        self.row_columns.clear();
+        self.columns_of.iter_mut().for_each(Vec::clear);
         self.recent.clear();
         self.metadata_bytes = 0;
         let filter = FilterMeta { range: 0..0, hashes: 0, checksum: 0, spread: Spread::Own };
@@ -280,12 +296,14 @@ impl BlockBuilder {
 }
 
 /// Line and metadata of a row as one number. 0xff is never part of UTF-8, so no two rows are spelled alike.
-pub(crate) fn row_digest(line: &[u8], metadata: &[(&str, &str)]) -> u128 {
+pub(crate) fn row_digest<'n, 'v>(line: &[u8], metadata: impl Iterator<Item = (&'n str, &'v str)>) -> u128 {
     let mut hasher = Xxh3::new();
     hasher.update(line);
-    for text in metadata.iter().flat_map(|(name, value)| [name, value]) {
-        hasher.update(&[0xff]);
-        hasher.update(text.as_bytes());
+    for (name, value) in metadata {
+        for text in [name, value] {
+            hasher.update(&[0xff]);
+            hasher.update(text.as_bytes());
+        }
     }
     hasher.digest128()
 }

@@ -58,6 +58,8 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     levels: Interner,
+    /// The number of the level met last: mostly the next one's, too.
+    last_level: usize,
     /// The cells of the current stream: first without a level, then by level.
     current: Vec<Vec<Cell>>,
     stream: u32,
@@ -77,7 +79,7 @@ impl Counter {
     }
 
     pub(crate) fn add(&mut self, timestamp_ns: i64, level: Option<&str>, line_bytes: u64) {
-        let index = level.map_or(0, |level| self.levels.intern(level) as usize + 1);
+        let index = level.map_or(0, |level| self.level(level) + 1);
         if index >= self.current.len() {
             self.current.resize_with(index + 1, Vec::new);
         }
@@ -90,6 +92,13 @@ impl Counter {
             }
             _ => cells.push(Cell { minute, rows: 1, line_bytes }),
         }
+    }
+
+    fn level(&mut self, level: &str) -> usize {
+        if self.last_level >= self.levels.len() || self.levels.get(self.last_level) != level {
+            self.last_level = self.levels.intern(level) as usize;
+        }
+        self.last_level
     }
 
     /// The rows of the next stream follow.

@@ -28,6 +28,7 @@ mod grams;
 mod integers;
 mod interner;
 mod layout;
+mod names;
 mod reader;
 mod recent;
 mod streams;
@@ -48,6 +49,7 @@ pub use grams::{GRAM_BYTES, GramFilter};
 pub use layout::{
     BLOCK_NAMES_MAX, BLOCK_ROWS_MAX, COLUMN_BYTES_MAX, LINE_BYTES_MAX, SECTION_BYTES_MAX, TRAILER_BYTES, VERSION,
 };
+pub use names::NamesId;
 pub use reader::{Opened, open_parts, open_tail};
 pub use sorted::SortedWriter;
 pub use streams::StreamInfo;

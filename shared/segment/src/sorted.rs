@@ -8,13 +8,14 @@ use std::collections::HashSet;
 use model::{EntryRef, Labels};
 
 use crate::Error;
-use crate::block::{BlockBuilder, BlockMeta, row_digest};
+use crate::block::{BlockBuilder, BlockMeta, Row, row_digest};
 use crate::codec::Packer;
-use crate::counts::{Counter, LEVEL_NAME};
+use crate::counts::Counter;
 use crate::filter::{Filter, FilterMeta, Key, KeySet};
 use crate::footer::{Footer, SECTION_COUNTS, SECTION_GRAMS, SECTION_STREAMS, SectionMeta};
 use crate::grams::GramSet;
 use crate::layout::{BLOCK_NAMES_MAX, HEADER, LINE_BYTES_MAX, SECTION_BYTES_MAX, Trailer, VERSION, checksum64};
+use crate::names::{Names, NamesId};
 use crate::streams::{self, StreamInfo};
 use crate::writer::{Options, Segment};
 
@@ -30,6 +31,8 @@ pub struct SortedWriter {
     /// The distinct keys of each finished block, for the segment's filter.
     keys: Vec<Key>,
     grams: GramSet,
+    /// By number; the first is the one that changes.
+    names: Vec<Names>,
     streams: Vec<StreamInfo>,
     counter: Counter,
     /// Digests of the rows of the current stream and time, once there are two.
@@ -50,6 +53,7 @@ impl SortedWriter {
             block_filters: Vec::new(),
             keys: Vec::new(),
             grams: GramSet::new(),
+            names: vec![Names::default()],
             streams: Vec::new(),
             counter: Counter::default(),
             same_time: HashSet::new(),
@@ -77,22 +81,50 @@ impl SortedWriter {
         Ok(())
     }
 
+    /// Tells of names that rows of [`SortedWriter::push_values`] will have: sorted, each once.
+    pub fn add_names<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> NamesId {
+        self.names.push(Names::new(names));
+        NamesId(self.names.len() - 1)
+    }
+
     /// The next row of the stream. Times must not descend; a row equal to one before is dropped.
+    pub fn push(&mut self, entry: EntryRef<'_>) -> Result<(), Error> {
+        let names = entry.metadata.iter().map(|(name, _)| *name);
+        if let Some(changing) = self.names.get_mut(NamesId::CHANGING.0)
+            && !changing.are(names.clone())
+        {
+            *changing = Names::new(names);
+            self.block.forget_columns(NamesId::CHANGING);
+        }
+        let values = entry.metadata.iter().map(|(_, value)| *value);
+        self.push_values(entry.timestamp_ns, entry.line, NamesId::CHANGING, values)
+    }
+
+    /// [`SortedWriter::push`] for who knows which rows have the same names; there is a value for each of them.
     ///
     /// Rows of the same time are equal if the 128-bit hashes of line and metadata are: they need not be kept, and two
     /// different lines of one stream and nanosecond would have to meet in 2^128.
-    pub fn push(&mut self, entry: EntryRef<'_>) -> Result<(), Error> {
+    pub fn push_values<'v>(
+        &mut self,
+        timestamp_ns: i64,
+        line: &str,
+        names_id: NamesId,
+        values: impl Iterator<Item = &'v str> + Clone,
+    ) -> Result<(), Error> {
+        let Some(names) = self.names.get(names_id.0) else {
+            return Err(Error::Order { why: "names must be added first" });
+        };
         let Some(stream) = self.streams.last_mut() else {
             return Err(Error::Order { why: "a stream must be started first" });
         };
-        if entry.timestamp_ns < stream.max_ts {
+        if timestamp_ns < stream.max_ts {
             return Err(Error::Order { why: "times must not descend" });
         }
-        let repeats_time = stream.rows > 0 && entry.timestamp_ns == stream.max_ts;
-        let metadata_bytes: usize = entry.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-        check_size("line", entry.line.len(), LINE_BYTES_MAX)?;
+        let repeats_time = stream.rows > 0 && timestamp_ns == stream.max_ts;
+        let metadata_bytes = names.bytes() + values.clone().map(str::len).sum::<usize>();
+        check_size("line", line.len(), LINE_BYTES_MAX)?;
         check_size("structured metadata of an entry", metadata_bytes, LINE_BYTES_MAX)?;
-        check_size("structured metadata names of an entry", entry.metadata.len(), BLOCK_NAMES_MAX)?;
+        check_size("structured metadata names of an entry", names.len(), BLOCK_NAMES_MAX)?;
         if !repeats_time {
             self.same_time.clear();
         } else {
@@ -100,23 +132,25 @@ impl SortedWriter {
             if self.same_time.is_empty() {
                 self.same_time.extend(self.block.last_digest());
             }
-            if !self.same_time.insert(row_digest(entry.line.as_bytes(), entry.metadata)) {
+            let metadata = names.iter().map(|name| &**name).zip(values.clone());
+            if !self.same_time.insert(row_digest(line.as_bytes(), metadata)) {
                 self.rows_dropped += 1;
                 return Ok(());
             }
         }
         stream.rows += 1;
-        stream.line_bytes += entry.line.len() as u64;
+        stream.line_bytes += line.len() as u64;
         stream.metadata_bytes += metadata_bytes as u64;
-        stream.min_ts = stream.min_ts.min(entry.timestamp_ns);
-        stream.max_ts = entry.timestamp_ns;
-        if self.is_full(entry.line.len(), metadata_bytes, entry.metadata.len()) {
+        stream.min_ts = stream.min_ts.min(timestamp_ns);
+        stream.max_ts = timestamp_ns;
+        self.counter.add(timestamp_ns, names.level(values.clone()), line.len() as u64);
+        if self.is_full(line.len(), metadata_bytes, names.len()) {
             self.seal_block()?;
         }
-        let level = entry.metadata.iter().find(|(name, _)| *name == LEVEL_NAME).map(|(_, value)| *value);
-        self.counter.add(entry.timestamp_ns, level, entry.line.len() as u64);
-        if let Some((stream, index)) = self.streams.last().zip(u32::try_from(self.streams.len() - 1).ok()) {
-            self.block.push(index, &stream.labels, &entry, &mut self.grams);
+        let stream = self.streams.last().zip(u32::try_from(self.streams.len() - 1).ok());
+        if let Some(((stream, index), names)) = stream.zip(self.names.get(names_id.0)) {
+            let row = Row { timestamp_ns, line, names_id, names, values };
+            self.block.push(index, &stream.labels, row, &mut self.grams);
         }
         Ok(())
     }
