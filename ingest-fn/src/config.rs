@@ -7,7 +7,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use invoke::Functions;
+use door::merger::Merger;
 // What a process needs that runs this function beside others over one store.
 pub use door::config::read_overrides;
 pub use loki_api::config::{Config, TlsServer};
@@ -25,8 +25,8 @@ pub struct Settings {
     pub config: Config,
     /// How events become streams.
     pub events: EventSettings,
-    /// Who is asked to merge, and by which client.
-    pub merger: Option<(Functions, String)>,
+    /// Who is asked to merge.
+    pub merger: Option<Merger>,
     /// Whether this process is a Lambda function.
     pub on_lambda: bool,
 }
@@ -44,10 +44,10 @@ impl Settings {
         let events = EventSettings::from_variables(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
         let name = std::env::var("LOGBARN_MERGE_FUNCTION").or_else(|_| std::env::var("AWS_LAMBDA_FUNCTION_NAME"));
         let name = name.ok().filter(|name| !name.is_empty());
-        let functions = name.is_some().then(|| Functions::open(aws.clone())).transpose()?;
+        let merger = name.map(|name| Merger::open(aws.clone(), name)).transpose()?;
         let events = EventSettings { aws, own_bucket: url.bucket().map(str::to_owned), ..events };
         let on_lambda = std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some();
-        Ok(Settings { store, config, events, merger: functions.zip(name), on_lambda })
+        Ok(Settings { store, config, events, merger, on_lambda })
     }
 }
 

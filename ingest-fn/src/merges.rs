@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::upkeep::{Grace, MergeSettings, Permission, Policy, Reminder, Tended, keep_of, owed_days, tend_day};
+use door::merger::Merger;
 use door::upkeep::{grace, merge_settings, permission, policy};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use invoke::{Functions, InvokeError};
+use invoke::InvokeError;
 use loki_api::aws::own::MergeRequest;
 use loki_api::config::Config;
 use model::{Day, TenantId};
@@ -66,35 +67,31 @@ struct Inner {
     permitted: OnceCell<bool>,
     reminder: Reminder,
     /// Who merges.
-    asked: Option<(Functions, String)>,
+    merger: Option<Merger>,
 }
 
 impl Merges {
     /// Merges of this store as the configuration wants it, asked of this function. Starts nothing.
-    pub fn new(store: Store, config: &Arc<Config>, asked: Option<(Functions, String)>) -> Self {
+    pub fn new(store: Store, config: &Arc<Config>, merger: Option<Merger>) -> Self {
         let settings = MergeSettings { input_bytes_max: INPUT_BYTES_MAX, ..merge_settings(config) };
         let reminder = Reminder::new(settings.clone());
         let (permission, permitted, grace) = (permission(config), OnceCell::new(), grace(config));
         let policy = policy(config, crate::config::now_ns);
-        Merges(Arc::new(Inner { store, settings, grace, permission, policy, permitted, reminder, asked }))
+        Merges(Arc::new(Inner { store, settings, grace, permission, policy, permitted, reminder, merger }))
     }
 
     /// The store that pushes are to use: what is written through it is merged when due.
     pub fn watched_store(&self) -> Store {
-        match (self.0.permission, &self.0.asked) {
+        match (self.0.permission, &self.0.merger) {
             (Permission::Never, _) | (_, None) => self.0.store.clone(),
             _ => self.0.store.watched(Arc::new(self.0.reminder.clone())),
         }
     }
 
-    /// Asks for what has become due. Whoever pushed is not to suffer if that fails: the next reason comes.
+    /// Asks for what has become due.
     pub(crate) async fn ask(&self) {
-        for (tenant, day) in self.0.reminder.take() {
-            let Some((functions, function)) = &self.0.asked else { return };
-            let request = MergeRequest::new(tenant, day);
-            if let Err(error) = functions.tell(function, request.event().into()).await {
-                tracing::warn!(tenant = %request.tenant, %day, %error, "a day is due and nobody could be asked to merge it");
-            }
+        if let Some(merger) = &self.0.merger {
+            merger.ask_for_due(&self.0.reminder).await;
         }
     }
 
@@ -121,7 +118,7 @@ impl Merges {
     /// Asks for a look at the newest days of every tenant: merges what is owed, collects garbage.
     pub(crate) async fn look_after(&self, today: Day) -> Result<Value, MergeFailure> {
         let inner = &*self.0;
-        let Some((functions, function)) = &inner.asked else { return Err(MergeFailure::Nobody) };
+        let Some(merger) = &inner.merger else { return Err(MergeFailure::Nobody) };
         if inner.permission == Permission::Never {
             return Ok(json!({"days": 0, "allowed": false}));
         }
@@ -130,8 +127,8 @@ impl Merges {
             requests.extend(inner.days_of(&tenant, today).await?);
         }
         let days = requests.len();
-        let told = requests.into_iter().map(|request: MergeRequest| functions.tell(function, request.event().into()));
-        stream::iter(told).buffer_unordered(REQUESTS_AT_ONCE_MAX).try_collect::<()>().await?;
+        let asked: Vec<_> = requests.iter().map(|request| merger.ask(request)).collect();
+        stream::iter(asked).buffer_unordered(REQUESTS_AT_ONCE_MAX).try_collect::<()>().await?;
         Ok(json!({"days": days}))
     }
 }
@@ -159,11 +156,11 @@ impl Inner {
     /// Only who has got somewhere asks again, so that what cannot be done is not tried for ever.
     async fn ask_again(&self, request: &MergeRequest, tended: &Tended) -> bool {
         let next = request.next().filter(|_| tended.merged.commits() > 0);
-        let (Some(next), Some((functions, function))) = (next, &self.asked) else { return false };
-        let told = functions.tell(function, next.event().into()).await;
-        if let Err(error) = &told {
+        let (Some(next), Some(merger)) = (next, &self.merger) else { return false };
+        let asked = merger.ask(&next).await;
+        if let Err(error) = &asked {
             tracing::warn!(%error, "the rest of a day could not be asked for; it is merged when it is due again");
         }
-        told.is_ok()
+        asked.is_ok()
     }
 }

@@ -8,9 +8,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use common::{NOW_NS, World, body, world};
+use door::merger::Merger;
 use http::{HeaderMap, StatusCode};
 use ingest_fn::{CommitSettings, EventSettings, Events, Function, Ingest, Merges, router};
-use invoke::Functions;
 use lambda_http::{Context, LambdaEvent, Service as _};
 use loki_api::config::Config;
 use serde_json::{Value, json};
@@ -44,10 +44,10 @@ async fn asking(yaml: &str, status: StatusCode) -> Asking {
         ("AWS_SECRET_ACCESS_KEY", "s"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let functions = Functions::open(variables).expect("settings");
+    let merger = Merger::open(variables.to_vec(), "ingest".to_owned()).expect("settings");
     let config = Arc::new(Config::from_yaml(yaml).expect("the configuration loads"));
     let world = world(yaml);
-    let merges = Merges::new(world.store.clone(), &config, Some((functions, "ingest".to_owned())));
+    let merges = Merges::new(world.store.clone(), &config, Some(merger));
     let commit = CommitSettings::new(&config, false);
     let ingest = Ingest::new(merges.watched_store(), config, commit).with_clock(|| NOW_NS);
     let events = Events::new(ingest.clone(), EventSettings::default()).with_merges(merges);

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use door::merger::Merger;
 use store::{Store, StoreUrl};
 
 use crate::{Merges, Query};
@@ -50,7 +51,8 @@ impl Settings {
         let store = Store::open(&url, aws.clone()).context("LOGBARN_STORE")?;
         let merger =
             std::env::var("LOGBARN_MERGE_FUNCTION").ok().filter(|name| config.logbarn.merge && !name.is_empty());
-        let merges = merger.map(|name| Merges::new(&config, aws.clone(), name)).transpose()?;
+        let merger = merger.map(|name| Merger::open(aws.clone(), name)).transpose()?;
+        let merges = merger.map(|merger| Merges::new(&config, merger));
         let store = merges.as_ref().map_or(store.clone(), |merges| merges.watch(&store));
         Ok(Settings { query: Query::open(store, Arc::new(config), aws)?, streams, merges })
     }

@@ -1,12 +1,10 @@
 //! Asks for the merge of a day whose listing was long, on Lambda, where a process that answers questions writes nothing.
 //!
-//! In: what listings showed. Out: one asynchronous invocation of the function that merges, for each such day once in a while, before
-//! the answer and never behind it. A question does not suffer if nobody can be asked.
+//! In: what listings showed. Out: one request for each such day once in a while, before the answer and never behind it.
 
 use std::sync::Arc;
 
-use invoke::{Functions, InvokeError};
-use loki_api::aws::own::MergeRequest;
+use door::merger::Merger;
 use loki_api::config::Config;
 use store::Store;
 use upkeep::Reminder;
@@ -15,22 +13,12 @@ use upkeep::Reminder;
 #[derive(Clone)]
 pub struct Merges {
     reminder: Reminder,
-    functions: Functions,
-    function: String,
+    merger: Merger,
 }
 
 impl Merges {
-    /// Asks this function; `environment` gives the `AWS_*` variables.
-    pub(crate) fn new(
-        config: &Config,
-        environment: Vec<(String, String)>,
-        function: String,
-    ) -> Result<Self, InvokeError> {
-        Ok(Merges {
-            reminder: Reminder::new(door::upkeep::merge_settings(config)),
-            functions: Functions::open(environment)?,
-            function,
-        })
+    pub(crate) fn new(config: &Config, merger: Merger) -> Self {
+        Merges { reminder: Reminder::new(door::upkeep::merge_settings(config)), merger }
     }
 
     /// The same store, whose listings are seen here.
@@ -40,11 +28,6 @@ impl Merges {
 
     /// Asks for what is due.
     pub(crate) async fn ask(&self) {
-        for (tenant, day) in self.reminder.take() {
-            let request = MergeRequest::new(tenant, day);
-            if let Err(error) = self.functions.tell(&self.function, request.event().into()).await {
-                tracing::warn!(tenant = %request.tenant, %day, %error, "a day is due and nobody could be asked to merge it");
-            }
-        }
+        self.merger.ask_for_due(&self.reminder).await;
     }
 }

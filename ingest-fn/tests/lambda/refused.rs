@@ -85,13 +85,8 @@ fn wrong_settings_end_the_start() {
         ("LOGBARN_BEARER_TOKENS", "[{name: x}]", "LOGBARN_BEARER_TOKENS"),
         ("LOGBARN_MERGE_FUNCTION", "merger", "AWS_REGION is not set"),
     ] {
-        let process = std::process::Command::new(env!("CARGO_BIN_EXE_ingest-fn"))
-            .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")
-            .env_remove("AWS_REGION")
-            .envs(variables("file:///tmp/logbarn-never-made", &[(name, value)]))
-            .output()
-            .expect("it starts");
-        let said = String::from_utf8_lossy(&process.stderr).into_owned();
-        assert!(!process.status.success() && said.contains(says), "{name}={value}: {said}");
+        let variables = variables("file:///tmp/logbarn-never-made", &[(name, value)]);
+        let said = testkit::lambda::refused(env!("CARGO_BIN_EXE_ingest-fn"), &variables);
+        assert!(said.contains(says), "{name}={value}: {said}");
     }
 }

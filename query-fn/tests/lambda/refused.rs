@@ -62,12 +62,8 @@ fn wrong_settings_end_the_start() {
         ("LOGBARN_CONFIG", selector, "`limits_config.retention_stream`: invalid labels matchers"),
         ("LOGBARN_BEARER_TOKENS", "[{name: x}]", "LOGBARN_BEARER_TOKENS"),
     ] {
-        let process = std::process::Command::new(env!("CARGO_BIN_EXE_query-fn"))
-            .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")
-            .envs(variables("file:///tmp/logbarn-never-made", &[(name, value)]))
-            .output()
-            .expect("it starts");
-        let said = String::from_utf8_lossy(&process.stderr).into_owned();
-        assert!(!process.status.success() && said.contains(says), "{name}={value}: {said}");
+        let variables = variables("file:///tmp/logbarn-never-made", &[(name, value)]);
+        let said = testkit::lambda::refused(env!("CARGO_BIN_EXE_query-fn"), &variables);
+        assert!(said.contains(says), "{name}={value}: {said}");
     }
 }

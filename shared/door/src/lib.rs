@@ -6,6 +6,7 @@
 pub mod config;
 mod exposition;
 pub mod invocation;
+pub mod merger;
 mod observe;
 mod sign_in;
 pub mod upkeep;

@@ -98,6 +98,21 @@ async fn eventually<F: Future<Output = bool>>(simulator: &Simulator, condition: 
     simulator.wait_for(condition, PATIENCE).await.expect("in time");
 }
 
+/// What a binary says that ends before it asks for its first event.
+///
+/// # Panics
+/// If it does not start, or ends well.
+pub fn refused(binary: &str, variables: &[(String, String)]) -> String {
+    let process = Command::new(binary)
+        .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")
+        .env_remove("AWS_REGION")
+        .envs(variables.iter().cloned())
+        .output()
+        .expect("it starts");
+    assert!(!process.status.success(), "{variables:?}: it ended well");
+    String::from_utf8_lossy(&process.stderr).into_owned()
+}
+
 /// A function's process under a Runtime API that takes streams. Gone when dropped.
 pub struct Streaming {
     process: Child,

@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("engine", "shared/engine", &["store", "segment", "logql", "model"]),
     ("upkeep", "shared/upkeep", &["engine", "store", "segment", "logql", "model"]),
     // What both functions have before their routers.
-    ("door", "shared/door", &["loki-api", "upkeep"]),
+    ("door", "shared/door", &["invoke", "loki-api", "upkeep"]),
     // How functions ask functions.
     ("invoke", "shared/invoke", &[]),
     ("collector", "collector", &["loki-api", "model"]),
