@@ -4,16 +4,15 @@
 //! end what is to be forgotten is stored nowhere.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Engine, EngineSettings};
-use object_store::memory::InMemory;
-use store::faulty::{Crash, Fault, Faulty, Operation, Rule};
+use store::faulty::{Fault, Faulty, Operation};
 use store::{DeleteRequest, Store, StoreUrl};
 use testkit::moto::Moto;
 use upkeep::{Deletes, ForgetSettings, Grace, MergeSettings, Policy, collect_day, keep_of, merge_day};
 
+use crate::matrix::{Story, crashes, faults};
 use crate::support::{Load, START_NS, Seen, day, read_with, tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -167,66 +166,56 @@ async fn collect(store: &Store) -> Result<(), String> {
     collect_day(store, &tenant(), day(), &Grace::default()).await.map(drop).map_err(|e| e.to_string())
 }
 
-/// All that a store goes through, until it fails.
-async fn scenario(loads: &Loads, faulty: &Faulty, store: &Store, progress: &mut Progress) -> Result<(), String> {
-    if !progress.is_late {
-        progress.push_old(&loads.old, store).await?;
-        merge(store, false).await?;
-        progress.push_new(&loads.new, store, 2).await?;
-        ask(&mut progress.delete, async { store.put_delete(&tenant(), request(DELETE)).await.map(drop) }).await?;
-        ask(&mut progress.mistake, async { store.put_delete(&tenant(), request(MISTAKE)).await.map(drop) }).await?;
-        merge(store, false).await?;
-        ask(&mut progress.cancel, store.cancel_delete(&tenant(), &request(MISTAKE))).await?;
-        progress.push_new(&loads.new, store, NEW - 1).await?;
+impl Story for Loads {
+    type Progress = Progress;
+    type Totals = Totals;
+
+    async fn run(&self, faulty: &Faulty, store: &Store, progress: &mut Progress) -> Result<(), String> {
+        if !progress.is_late {
+            progress.push_old(&self.old, store).await?;
+            merge(store, false).await?;
+            progress.push_new(&self.new, store, 2).await?;
+            ask(&mut progress.delete, async { store.put_delete(&tenant(), request(DELETE)).await.map(drop) }).await?;
+            ask(&mut progress.mistake, async { store.put_delete(&tenant(), request(MISTAKE)).await.map(drop) }).await?;
+            merge(store, false).await?;
+            ask(&mut progress.cancel, store.cancel_delete(&tenant(), &request(MISTAKE))).await?;
+            progress.push_new(&self.new, store, NEW - 1).await?;
+        }
+        progress.is_late = true;
+        faulty.set_clock(AHEAD);
+        merge(store, true).await?;
+        faulty.set_clock(AHEAD + 2 * DAY);
+        collect(store).await?;
+        // A client that never saw the answer sends an old batch again; what is deleted of it must not come back.
+        self.new.put(store, 0).await.map_err(|e| e.to_string())?;
+        progress.push_new(&self.new, store, NEW).await?;
+        merge(store, true).await?;
+        faulty.set_clock(AHEAD + 4 * DAY);
+        collect(store).await
     }
-    progress.is_late = true;
-    faulty.set_clock(AHEAD);
-    merge(store, true).await?;
-    faulty.set_clock(AHEAD + 2 * DAY);
-    collect(store).await?;
-    // A client that never saw the answer sends an old batch again; what is deleted of it must not come back.
-    loads.new.put(store, 0).await.map_err(|e| e.to_string())?;
-    progress.push_new(&loads.new, store, NEW).await?;
-    merge(store, true).await?;
-    faulty.set_clock(AHEAD + 4 * DAY);
-    collect(store).await
-}
 
-/// Dies at one point, comes back, reads, goes on to the end, reads.
-async fn die_and_come_back(loads: &Loads, faulty: &Faulty, crash: Crash, totals: &mut Totals) {
-    faulty.set_clock(Duration::ZERO);
-    let mut progress = Progress::default();
-    faulty.crash(crash);
-    let died = scenario(loads, faulty, &Store::new(Arc::new(faulty.clone())), &mut progress).await;
-    assert!(died.is_err(), "{crash:?} was not reached");
-    faulty.heal();
-    let store = Store::new(Arc::new(faulty.clone()));
-    check(loads, &store, &progress, &format!("{crash:?}, after the restart"), None).await;
-    scenario(loads, faulty, &store, &mut progress).await.expect("nothing fails any more");
-    check(loads, &store, &progress, &format!("{crash:?}, at the end"), Some(totals)).await;
-}
-
-async fn check(loads: &Loads, store: &Store, progress: &Progress, when: &str, totals: Option<&mut Totals>) {
-    let engine = |store: &Store| Engine::new(store.clone(), EngineSettings::default());
-    let found = read_with(&engine(store).heeding(policy(progress.is_late))).await;
-    let (least, most) = progress.bounds(loads);
-    let lost = least.keys().filter(|entry| !found.contains_key(*entry)).count();
-    let doubled = found.values().filter(|count| **count > 1).count();
-    let forgotten_read = found.keys().filter(|entry| !most.contains_key(*entry)).count();
-    assert_eq!((lost, doubled, forgotten_read), (0, 0, 0), "lost, doubled, forgotten and read: {when}");
-    if let Some(totals) = totals {
-        let current = store.current(&tenant(), day()).await.expect("lists");
-        assert!(current.fresh.is_empty(), "all is merged at the end: {when}");
-        let stored = read_with(&engine(store)).await;
-        assert_eq!(stored, least, "what is forgotten is stored nowhere: {when}");
-        let acknowledged = loads.old.entries().len() + loads.new.entries().len();
-        totals.points += 1;
-        totals.acknowledged += acknowledged;
-        totals.forgotten += acknowledged - least.len();
-        totals.stored += stored.len();
-        totals.read += found.values().sum::<usize>();
-        totals.doubled += doubled;
-        totals.forgotten_read += forgotten_read;
+    async fn check(&self, store: &Store, progress: &Progress, when: &str, totals: Option<&mut Totals>) {
+        let engine = |store: &Store| Engine::new(store.clone(), EngineSettings::default());
+        let found = read_with(&engine(store).heeding(policy(progress.is_late))).await;
+        let (least, most) = progress.bounds(self);
+        let lost = least.keys().filter(|entry| !found.contains_key(*entry)).count();
+        let doubled = found.values().filter(|count| **count > 1).count();
+        let forgotten_read = found.keys().filter(|entry| !most.contains_key(*entry)).count();
+        assert_eq!((lost, doubled, forgotten_read), (0, 0, 0), "lost, doubled, forgotten and read: {when}");
+        if let Some(totals) = totals {
+            let current = store.current(&tenant(), day()).await.expect("lists");
+            assert!(current.fresh.is_empty(), "all is merged at the end: {when}");
+            let stored = read_with(&engine(store)).await;
+            assert_eq!(stored, least, "what is forgotten is stored nowhere: {when}");
+            let acknowledged = self.old.entries().len() + self.new.entries().len();
+            totals.points += 1;
+            totals.acknowledged += acknowledged;
+            totals.forgotten += acknowledged - least.len();
+            totals.stored += stored.len();
+            totals.read += found.values().sum::<usize>();
+            totals.doubled += doubled;
+            totals.forgotten_read += forgotten_read;
+        }
     }
 }
 
@@ -238,23 +227,9 @@ impl Totals {
     }
 }
 
-/// The matrix over stores that `fresh` makes; one of so many requests is a point.
+/// Crashes at one of `step` requests, over stores that `fresh` makes.
 async fn matrix(fresh: impl Fn(usize) -> Store, step: usize) -> Totals {
-    let loads = Loads::new();
-    let faulty = Faulty::over(&fresh(0));
-    faulty.heal();
-    let (store, mut progress) = (Store::new(Arc::new(faulty.clone())), Progress::default());
-    scenario(&loads, &faulty, &store, &mut progress).await.expect("nothing fails");
-    let requests = faulty.requests();
-    check(&loads, &store, &progress, "without a crash", None).await;
-
-    let mut totals = Totals::default();
-    for request in (0..requests).step_by(step) {
-        for (side, crash) in [Crash::Before(request), Crash::After(request)].into_iter().enumerate() {
-            let faulty = Faulty::over(&fresh(1 + 2 * request + side));
-            die_and_come_back(&loads, &faulty, crash, &mut totals).await;
-        }
-    }
+    let totals = crashes(&Loads::new(), fresh, step).await;
     totals.check();
     totals
 }
@@ -277,38 +252,17 @@ async fn crash_points_on_s3() {
     println!("S3 over HTTP: {:?}", matrix(open, 4).await);
 }
 
-/// Every request fails once in every way; what failed is tried again.
 #[tokio::test]
 async fn every_fault_at_every_request() {
-    let loads = Loads::new();
     let put = [Fault::Unavailable, Fault::LostResponse, Fault::Conflict, Fault::Full];
     let get = [Fault::Timeout, Fault::Truncated(3)];
-    let kinds: [(Operation, &[Fault]); 4] = [
-        (Operation::Put, &put),
-        (Operation::Get, &get),
-        (Operation::List, &get),
-        (Operation::Delete, &[Fault::Unavailable, Fault::LostResponse]),
+    let kinds: [(Operation, &str, &[Fault]); 4] = [
+        (Operation::Put, "", &put),
+        (Operation::Get, "", &get),
+        (Operation::List, "", &get),
+        (Operation::Delete, "", &[Fault::Unavailable, Fault::LostResponse]),
     ];
-    let mut totals = Totals::default();
-    for (operation, faults) in kinds {
-        for fault in faults {
-            for skip in 0.. {
-                let faulty = Faulty::new(Arc::new(InMemory::new()));
-                let store = Store::new(Arc::new(faulty.clone()));
-                faulty.add(Rule::once(operation, *fault).after(skip));
-                let (mut progress, mut tries) = (Progress::default(), 0);
-                while let Err(error) = scenario(&loads, &faulty, &store, &mut progress).await {
-                    tries += 1;
-                    assert!(tries < 3, "{fault:?} at {operation:?} {skip}: {error}");
-                }
-                if faulty.fired() == 0 {
-                    break;
-                }
-                let when = format!("{fault:?} at {operation:?} {skip}");
-                check(&loads, &store, &progress, &when, Some(&mut totals)).await;
-            }
-        }
-    }
+    let totals = faults(&Loads::new(), &kinds).await;
     println!("faults: {totals:?}");
     totals.check();
 }
