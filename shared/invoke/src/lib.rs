@@ -1,7 +1,8 @@
 //! Asks AWS Lambda functions by name: [`Functions::ask`] waits for an answer, [`Functions::tell`] only hands over.
 //!
 //! In: a function's name and a payload. Out: its answer, or an error split by what the caller does about it. One signed HTTP request
-//! each, by the credentials and the client that the object store has anyway: AWS's own SDK would bring 36 more crates. What is asked for must bear being done twice, since a lost answer is asked for again.
+//! each, by the credentials and the client that the object store has anyway: AWS's own SDK would bring 36 more crates. What is asked
+//! for must bear being done twice, since a lost answer is asked for again.
 
 mod client;
 mod error;

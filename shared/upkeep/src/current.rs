@@ -12,6 +12,20 @@ pub(crate) fn segments(tenant: &TenantId, day: Day, objects: &DayObjects, manife
     fresh.chain(manifest.segments.iter().map(|merged| merged.segment(tenant, day))).collect()
 }
 
+/// A merged segment that no manifest describes: nothing is known of it before it is opened.
+pub(crate) fn undescribed(listed: &Listed) -> SegmentRef {
+    SegmentRef {
+        key: listed.key.clone(),
+        size: listed.size,
+        min_ts: 0,
+        max_ts: 0,
+        rows: 0,
+        fresh: false,
+        forgot: Marks::default(),
+        catalog: None,
+    }
+}
+
 /// A fresh segment, as far as its name tells.
 pub(crate) fn fresh(facts: &FreshKey, listed: &Listed) -> SegmentRef {
     let FreshKey { min_ts, max_ts, rows, .. } = *facts;

@@ -1,8 +1,9 @@
 //! Ranges of segments that were read from the store, kept: in memory, and on disk if there is a folder for them.
 //!
 //! In: an object's name and a range. Out: its bytes, or nothing. Segments are immutable, so nothing here is stale, unless a damaged
-//! one was repaired: what was found damaged is not read from here again. Both places are bounded. Never an error: what cannot be kept or read back is read from the store again. Lines that are decoded a
-//! second time are kept decoded, in the place of their range: most of what a repeated search costs is to decompress them.
+//! one was repaired: what was found damaged is not read from here again. Both places are bounded. Never an error: what cannot be kept
+//! or read back is read from the store again. Lines that are decoded a second time are kept decoded, in the place of their range: most
+//! of what a repeated search costs is to decompress them.
 
 mod disk;
 

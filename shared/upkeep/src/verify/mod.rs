@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use model::{Day, TenantId};
-use store::{DayObjects, Found, Key, Listed, Manifest, Marks, MergedKey, MergedSegment, SegmentRef, Store};
+use store::{DayObjects, Found, Key, Listed, Manifest, MergedKey, MergedSegment, SegmentRef, Store};
 
 use crate::budget::Budget;
-use crate::current::{self, fresh};
+use crate::current::{self, fresh, undescribed};
 use crate::day::newest;
 use crate::garbage::garbage;
 use crate::{Error, Finding, FindingKind, Grace, Progress, Scope};
@@ -223,7 +223,13 @@ impl Verifier<'_> {
                 self.found(FindingKind::Missing, key, false, why);
                 continue;
             };
-            let bytes = self.store.read(&listed.key).await?;
+            self.progress.more(1, listed.size);
+            let bytes = match self.store.read(&listed.key).await {
+                Ok(bytes) => bytes,
+                // Replaced and collected since the listing.
+                Err(store::Error::NotFound { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
             if !listed.key.fits(&bytes) {
                 let why = "its name is not the hash of its content; its segments are opened by themselves";
                 self.found(FindingKind::Bad, &listed.key, false, why);
@@ -377,20 +383,7 @@ fn checks(
             // A wrong size was told already.
             Some(segment) if segment.size != listed.size => continue,
             Some(segment) => Check { segment: segment.clone(), has_facts: true, needed: true },
-            None => {
-                let (key, size) = (listed.key.clone(), listed.size);
-                let segment = SegmentRef {
-                    key,
-                    size,
-                    min_ts: 0,
-                    max_ts: 0,
-                    rows: 0,
-                    fresh: false,
-                    forgot: Marks::default(),
-                    catalog: None,
-                };
-                Check { segment, has_facts: false, needed: false }
-            }
+            None => Check { segment: undescribed(listed), has_facts: false, needed: false },
         };
         checks.push(check);
     }

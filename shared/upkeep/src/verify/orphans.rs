@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use model::Labels;
-use store::{Listed, Marks, SegmentRef, Store};
+use store::{Listed, SegmentRef, Store};
 
+use crate::current::undescribed;
 use crate::{Error, footer};
 
 /// Rows by stream and minute.
@@ -15,9 +16,7 @@ type Cells = HashMap<(Labels, i64), u64>;
 
 /// Whether the current segments hold as much.
 pub(crate) async fn is_seen(store: &Store, orphan: &Listed, current: &[SegmentRef]) -> Result<bool, Error> {
-    let (key, size) = (orphan.key.clone(), orphan.size);
-    let orphan =
-        SegmentRef { key, size, min_ts: 0, max_ts: 0, rows: 0, fresh: false, forgot: Marks::default(), catalog: None };
+    let orphan = undescribed(orphan);
     let mut left = Cells::new();
     let (mut earliest, mut latest) = (i64::MAX, i64::MIN);
     count(store, &orphan, |labels, minute, rows| {
