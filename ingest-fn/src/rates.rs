@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use loki_api::config::Limits;
 use model::{Labels, NANOS_PER_SECOND, TenantId};
 
@@ -52,7 +53,8 @@ pub(crate) struct Rates {
 #[derive(Debug)]
 pub(crate) struct TenantRates {
     bucket: Bucket,
-    streams: HashMap<u64, Bucket>,
+    /// By the hash of their labels.
+    streams: HashMap<u64, Bucket, RandomState>,
     swept_ns: i64,
 }
 
@@ -70,8 +72,11 @@ impl Rates {
                 tenants.clear();
             }
         }
-        let fresh =
-            || TenantRates { bucket: Bucket::full(burst(limits), now_ns), streams: HashMap::new(), swept_ns: now_ns };
+        let fresh = || TenantRates {
+            bucket: Bucket::full(burst(limits), now_ns),
+            streams: HashMap::default(),
+            swept_ns: now_ns,
+        };
         Arc::clone(tenants.entry(tenant.clone()).or_insert_with(|| Arc::new(Mutex::new(fresh()))))
     }
 }
@@ -105,7 +110,7 @@ impl TenantRates {
         now_ns: i64,
     ) -> Result<(), Refusal> {
         let (rate, burst) = (limits.per_stream_rate_limit as f64, limits.per_stream_rate_limit_burst as f64);
-        let key = stream.stable_hash();
+        let key = stream.process_hash();
         if !self.streams.contains_key(&key) {
             let limit =
                 [limits.max_streams_per_user, limits.max_global_streams_per_user].into_iter().filter(|n| *n > 0).min();

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
+
 use super::labels::{LabelsError, ParsedLabels, parse_labels};
 
 /// Bytes of label strings in each of the two generations. Parsed they take about six times as much.
@@ -17,9 +19,9 @@ pub struct KnownLabels(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<Box<str>, ParsedLabels>,
+    young: HashMap<Box<str>, ParsedLabels, RandomState>,
     young_bytes: usize,
-    old: HashMap<Box<str>, ParsedLabels>,
+    old: HashMap<Box<str>, ParsedLabels, RandomState>,
 }
 
 impl KnownLabels {
@@ -69,7 +71,8 @@ mod tests {
             assert!(second.labels.is_clone_of(&first.labels), "{text}");
         }
         let held = known.0.lock().expect("no panic");
-        let bytes = |map: &HashMap<Box<str>, ParsedLabels>| map.keys().map(|text| text.len()).sum::<usize>();
+        let bytes =
+            |map: &HashMap<Box<str>, ParsedLabels, RandomState>| map.keys().map(|text| text.len()).sum::<usize>();
         assert!(bytes(&held.young) <= TEXT_BYTES_MAX && bytes(&held.old) <= TEXT_BYTES_MAX);
         assert!(!held.old.is_empty());
     }
