@@ -4,36 +4,30 @@
 //! everything else: valid entries are stored although others of the same push are not. The order of the checks is Loki's.
 //! The batch's id is a function of what was sent, and of what was left out of it.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
 use loki_api::config::Limits;
-use loki_api::push::{PushEntry, PushRequest, PushStream};
+use loki_api::push::{FlatPush, FlatStream, Span};
 use model::{Day, Labels, NANOS_PER_SECOND, TenantId};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::batch::{Batch, TEXT_BYTES_MAX};
+use crate::batch::{Batch, Sent, TEXT_BYTES_MAX};
 use crate::level::{OfStream, detect};
 use crate::names::Names;
 use crate::rates::TenantRates;
 use crate::refusal::{Reason, Refusal, Refusals};
+use crate::streams::{KnownStream, KnownStreams};
 
-/// The label that says which service a stream is of.
-const SERVICE_NAME: &str = "service_name";
-const UNKNOWN_SERVICE: &str = "unknown_service";
-/// Streams that Loki writes itself and that belong to no service.
-const INTERNAL_LABELS: [&str; 2] = ["__aggregated_metric__", "__pattern__"];
-/// The labels of a backfilled stream; no client may send them.
-pub(crate) const BACKFILL_LABELS: [&str; 2] = ["__backfill__", "__backfill_shard__"];
 /// Days that one push may touch: each is a PUT of its own.
 const DAYS_MAX: usize = 400;
 
 /// What is judged, and by what.
 pub(crate) struct Judge<'a> {
     pub(crate) tenant: &'a TenantId,
-    pub(crate) limits: &'a Limits,
+    pub(crate) limits: &'a Arc<Limits>,
+    pub(crate) streams: &'a KnownStreams,
     pub(crate) now_ns: i64,
     /// The shard of a backfill, which may be as old as it is.
     pub(crate) backfill: Option<&'a str>,
@@ -80,12 +74,13 @@ pub(crate) const WHOLE: usize = usize::MAX;
 
 impl Accepted {
     /// A push of a tenant that may not push: everything is counted, nothing stored.
-    pub(crate) fn blocked(request: &PushRequest<'_>, blocked: (StatusCode, String)) -> Self {
-        let mut accepted = Accepted { blocked: Some(blocked), ..Accepted::default() };
-        for stream in &request.streams {
-            accepted.lines_received += stream.entries.len() as u64;
-            accepted.bytes_received += stream_bytes(stream);
-        }
+    pub(crate) fn blocked(push: &FlatPush, blocked: (StatusCode, String)) -> Self {
+        let mut accepted = Accepted {
+            blocked: Some(blocked),
+            lines_received: push.entries.len() as u64,
+            bytes_received: push.entries.iter().map(|entry| push.bytes_of(entry) as u64).sum(),
+            ..Accepted::default()
+        };
         let (lines, bytes) = (accepted.lines_received, accepted.bytes_received);
         accepted.refusals.discard(Reason::BlockedIngestion, lines, bytes);
         accepted
@@ -106,24 +101,20 @@ impl Accepted {
 }
 
 impl Judge<'_> {
-    /// Judges a push. `id` is a hash of the body, or what the collector calls it; `body_bytes` is how much text to expect.
-    pub(crate) fn judge(
-        &self,
-        request: &PushRequest<'_>,
-        id: u128,
-        body_bytes: usize,
-        rates: &Mutex<TenantRates>,
-    ) -> Accepted {
-        let mut accepted = Accepted { batch: Batch::with_capacity(body_bytes), ..Accepted::default() };
+    /// Judges a push, whose text becomes the batch's. `id` is a hash of the body, or what the collector calls it.
+    pub(crate) fn judge(&self, mut push: FlatPush, id: u128, rates: &Mutex<TenantRates>) -> Accepted {
+        let batch = Batch::new(std::mem::take(&mut push.text), push.entries.len(), push.values.len());
+        let mut accepted = Accepted { batch, ..Accepted::default() };
         let (mut lines, mut bytes) = (0, 0);
-        let mut stream_bytes = Vec::with_capacity(request.streams.len());
-        let mut names = Names::default();
-        for (index, stream) in request.streams.iter().enumerate() {
-            let (stream_lines, size) = self.judge_stream(index, stream, &mut names, &mut accepted);
+        let mut stream_bytes = Vec::with_capacity(push.streams.len());
+        let mut names = Names::new(&push.names);
+        for (index, stream) in push.streams.iter().enumerate() {
+            let (stream_lines, size) = self.judge_stream(&push, index, stream, &mut names, &mut accepted);
             (lines, bytes) = (lines + stream_lines, bytes + size);
             stream_bytes.push(size);
         }
         if accepted.batch.rows() == 0 {
+            accepted.batch = Batch::default();
             return accepted;
         }
         let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +122,7 @@ impl Judge<'_> {
             // All or nothing: what waits together is retried together.
             accepted.batch = Batch::default();
             let text = accepted.refusals.add(refusal, lines, bytes);
-            accepted.left.extend((0..request.streams.len()).map(|stream| ((stream, WHOLE), text)));
+            accepted.left.extend((0..push.streams.len()).map(|stream| ((stream, WHOLE), text)));
             return accepted;
         }
         self.check_streams(&stream_bytes, &mut rates, &mut accepted);
@@ -142,60 +133,86 @@ impl Judge<'_> {
     }
 
     /// Judges one stream; gives the lines and bytes that it adds to the batch.
-    fn judge_stream<'r>(
+    fn judge_stream(
         &self,
+        push: &FlatPush,
         index: usize,
-        stream: &'r PushStream<'_>,
-        names: &mut Names<'r>,
+        stream: &FlatStream,
+        names: &mut Names<'_>,
         accepted: &mut Accepted,
     ) -> (u64, u64) {
-        accepted.lines_received += stream.entries.len() as u64;
-        if stream.entries.is_empty() {
-            accepted.batch.start_stream(stream.labels.clone(), 0);
+        let entries = push.entries.get(stream.entries.clone()).unwrap_or_default();
+        accepted.lines_received += entries.len() as u64;
+        if entries.is_empty() {
+            accepted.batch.start_stream(stream.labels.clone());
             return (0, 0);
         }
-        let labels = self.with_service(&stream.labels);
-        accepted.batch.start_stream(labels.clone(), stream.entries.len());
-        if let Err(refusal) = self.check_labels(stream, &labels) {
-            let sent = stream_bytes(stream);
-            accepted.bytes_received += sent;
-            accepted.leave_out(index, WHOLE, refusal, stream.entries.len() as u64, sent);
-            return (0, 0);
-        }
+        let known = match self.know(stream) {
+            Ok(known) => known,
+            Err((labels, refusal)) => {
+                accepted.batch.start_stream(labels);
+                let bytes = entries.iter().map(|entry| push.bytes_of(entry) as u64).sum();
+                accepted.bytes_received += bytes;
+                accepted.leave_out(index, WHOLE, refusal, entries.len() as u64, bytes);
+                return (0, 0);
+            }
+        };
+        accepted.batch.start_stream(known.labels.clone());
         let (mut lines, mut bytes) = (0, 0);
-        let mut before: Option<(i64, &str)> = None;
-        let levels = self.limits.discover_log_levels && self.limits.allow_structured_metadata;
-        let level_of_stream = if levels { OfStream::new(&labels, self.limits) } else { OfStream::Label };
-        for (place, entry) in stream.entries.iter().enumerate() {
-            let metadata_bytes = metadata_bytes(stream, entry);
-            let size = (entry.line.len() + metadata_bytes) as u64;
-            accepted.bytes_received += size;
-            let mut timestamp_ns = entry.timestamp_ns.unwrap_or_else(|| self.next_now(accepted));
-            let taken = self.check_entry(entry, metadata_bytes, timestamp_ns, &labels, accepted).and_then(|line| {
-                if let Some((last_ns, last)) = before
-                    && self.limits.increment_duplicate_timestamp
-                    && last_ns == timestamp_ns
-                    && last != &*entry.line
-                {
-                    timestamp_ns += 1;
-                }
-                let sent = stream.metadata_of(entry);
-                names.know(sent, !matches!(level_of_stream, OfStream::Label), self.limits);
-                let level = detect(level_of_stream, names.telling(), sent, &entry.line, self.limits);
-                let full = |_| Refusal::push_too_large(TEXT_BYTES_MAX);
-                accepted.batch.push(timestamp_ns, &line, names.number(), names.pairs(sent, level)).map_err(full)
-            });
-            match taken {
-                Ok(()) => {
-                    (lines, bytes) = (lines + 1, bytes + size);
-                    before = Some((timestamp_ns, &entry.line));
+        let mut before: Option<(i64, Span)> = None;
+        for (place, entry) in entries.iter().enumerate() {
+            let sent = Sent::new(push, entry);
+            accepted.bytes_received += sent.bytes();
+            match self.judge_entry(&sent, before, &known, names, accepted) {
+                Ok(timestamp_ns) => {
+                    (lines, bytes) = (lines + 1, bytes + sent.bytes());
+                    before = Some((timestamp_ns, entry.line));
                 }
                 Err(refusal) => {
-                    accepted.leave_out(index, place, refusal, 1, size);
+                    accepted.leave_out(index, place, refusal, 1, sent.bytes());
                 }
             }
         }
         (lines, bytes)
+    }
+
+    /// What becomes of a stream's labels, if it may be stored.
+    fn know(&self, stream: &FlatStream) -> Result<Arc<KnownStream>, (Labels, Refusal)> {
+        let known = self.streams.know(&stream.labels, self.tenant, self.limits, self.backfill)?;
+        match &stream.duplicate_label {
+            Some(name) => Err((known.labels.clone(), Refusal::duplicate_label(&known.labels, name))),
+            None => Ok(known),
+        }
+    }
+
+    /// Judges one entry and adds it to the batch; gives the time under which it is stored. `before` are time and line of the one
+    /// taken before it.
+    fn judge_entry(
+        &self,
+        sent: &Sent<'_>,
+        before: Option<(i64, Span)>,
+        stream: &KnownStream,
+        names: &mut Names<'_>,
+        accepted: &mut Accepted,
+    ) -> Result<i64, Refusal> {
+        let mut timestamp_ns = sent.entry.timestamp_ns.unwrap_or_else(|| self.next_now(accepted));
+        let cut = self.check_entry(sent, timestamp_ns, &stream.labels, accepted)?;
+        let batch = &mut accepted.batch;
+        if let Some((last_ns, last)) = before
+            && self.limits.increment_duplicate_timestamp
+            && last_ns == timestamp_ns
+            && batch.text_of(last) != batch.text_of(sent.entry.line)
+        {
+            timestamp_ns += 1;
+        }
+        let full = |_| Refusal::push_too_large(TEXT_BYTES_MAX);
+        let has_level = !matches!(stream.level, OfStream::Label);
+        let known = names.know(sent.entry.names, has_level, self.limits, batch).map_err(full)?;
+        let line = batch.text_of(sent.entry.line);
+        let value = |place| batch.text_of(sent.value(place));
+        let level = detect(&stream.level, known.telling, value, line, self.limits);
+        batch.push(timestamp_ns, sent, cut.as_deref(), known.columns, level).map_err(full)?;
+        Ok(timestamp_ns)
     }
 
     /// The time of an entry that has none: equal entries must not become one, so each is a nanosecond later.
@@ -204,62 +221,14 @@ impl Judge<'_> {
         self.now_ns.saturating_add(accepted.untimed - 1)
     }
 
-    /// The stream's labels with the service that they name, and those of a backfill.
-    fn with_service(&self, labels: &Labels) -> Labels {
-        let names = &self.limits.discover_service_name;
-        let known = INTERNAL_LABELS.iter().any(|name| labels.contains(name)) || labels.contains(SERVICE_NAME);
-        let discovers = !names.is_empty() && !known;
-        if !discovers && self.backfill.is_none() {
-            return labels.clone();
-        }
-        let mut builder = labels.to_builder();
-        if discovers {
-            let service = names.iter().find_map(|name| labels.get(name).filter(|value| !value.is_empty()));
-            builder.set(SERVICE_NAME, service.unwrap_or(UNKNOWN_SERVICE));
-        }
-        if let Some(shard) = self.backfill {
-            builder.set(BACKFILL_LABELS[0], "true").set(BACKFILL_LABELS[1], shard);
-        }
-        builder.build()
-    }
-
-    fn check_labels(&self, stream: &PushStream<'_>, labels: &Labels) -> Result<(), Refusal> {
-        let limits = self.limits;
-        if labels.is_empty() {
-            return Err(Refusal::missing_labels());
-        }
-        let missing: Vec<&str> =
-            limits.enforced_labels.iter().map(String::as_str).filter(|name| !labels.contains(name)).collect();
-        if !missing.is_empty() {
-            return Err(Refusal::missing_enforced(self.tenant, labels, &missing));
-        }
-        let names = labels.len() - usize::from(labels.contains(SERVICE_NAME));
-        if names > limits.max_label_names_per_series {
-            return Err(Refusal::too_many_labels(labels, names, limits.max_label_names_per_series));
-        }
-        for (name, value) in labels.iter() {
-            if name.len() > limits.max_label_name_length {
-                return Err(Refusal::label_name_too_long(labels, name));
-            }
-            if value.len() > limits.max_label_value_length {
-                return Err(Refusal::label_value_too_long(labels, value));
-            }
-        }
-        match &stream.duplicate_label {
-            Some(name) => Err(Refusal::duplicate_label(labels, name)),
-            None => Ok(()),
-        }
-    }
-
-    /// Checks one entry; gives its line, cut if it has to be.
-    fn check_entry<'e>(
+    /// Checks one entry; gives its line if it had to be cut.
+    fn check_entry(
         &self,
-        entry: &'e PushEntry<'_>,
-        metadata_bytes: usize,
+        sent: &Sent<'_>,
         timestamp_ns: i64,
         labels: &Labels,
         accepted: &mut Accepted,
-    ) -> Result<Cow<'e, str>, Refusal> {
+    ) -> Result<Option<String>, Refusal> {
         let limits = self.limits;
         // Before 1970 there are no days to put an entry in.
         let oldest_ns = match limits.reject_old_samples && self.backfill.is_none() {
@@ -272,9 +241,9 @@ impl Judge<'_> {
         if timestamp_ns > self.now_ns.saturating_add(nanos(limits.creation_grace_period)) {
             return Err(Refusal::too_new(labels, timestamp_ns));
         }
-        let line = self.fit_line(&entry.line, labels)?;
-        if !entry.metadata.is_empty() {
-            self.check_metadata(entry.metadata.len(), metadata_bytes, labels)?;
+        let cut = self.fit_line(accepted.batch.text_of(sent.entry.line), labels)?;
+        if sent.pairs() > 0 {
+            self.check_metadata(sent.pairs(), sent.metadata_bytes(), labels)?;
         }
         let day = Day::of(timestamp_ns);
         if accepted.last_day != Some(day) && !accepted.days.contains(&day) {
@@ -284,22 +253,22 @@ impl Judge<'_> {
             accepted.days.insert(day);
         }
         accepted.last_day = Some(day);
-        Ok(line)
+        Ok(cut)
     }
 
-    /// The line, if it is short enough or may be cut.
-    fn fit_line<'l>(&self, line: &'l str, labels: &Labels) -> Result<Cow<'l, str>, Refusal> {
+    /// What is left of a line that is too long, if it may be cut.
+    fn fit_line(&self, line: &str, labels: &Labels) -> Result<Option<String>, Refusal> {
         let format_max = segment::LINE_BYTES_MAX as u64;
         let max = Some(self.limits.max_line_size).filter(|max| *max > 0).map_or(format_max, |max| max.min(format_max));
         if line.len() as u64 <= max {
-            return Ok(Cow::Borrowed(line));
+            return Ok(None);
         }
         if !self.limits.max_line_size_truncate {
             return Err(Refusal::line_too_long(labels, line.len(), max));
         }
         let mark = &self.limits.max_line_size_truncate_identifier;
         let keep = line.floor_char_boundary((max as usize).saturating_sub(mark.len()));
-        Ok(Cow::Owned(format!("{}{mark}", &line[..keep])))
+        Ok(Some(format!("{}{mark}", &line[..keep])))
     }
 
     fn check_metadata(&self, pairs: usize, bytes: usize, labels: &Labels) -> Result<(), Refusal> {
@@ -343,14 +312,6 @@ impl Judge<'_> {
             allowed && rows > 0
         });
     }
-}
-
-fn stream_bytes(stream: &PushStream<'_>) -> u64 {
-    stream.entries.iter().map(|entry| (entry.line.len() + metadata_bytes(stream, entry)) as u64).sum()
-}
-
-fn metadata_bytes(stream: &PushStream<'_>, entry: &PushEntry<'_>) -> usize {
-    stream.metadata_of(entry).iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// An id for a batch of which something was left out: a retry that leaves out something else is another batch, or its new

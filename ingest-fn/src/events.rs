@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use loki_api::aws::content::Content;
 use loki_api::aws::{Event, EventError, ObjectRef, Record, Source};
-use loki_api::push::{self, PushEntry, PushRequest, PushStream};
+use loki_api::push::{self, FlatPush, PushEntry, PushRequest, PushStream};
 use model::{Day, Labels};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -170,7 +170,7 @@ impl Events {
         }
         let this = self.clone();
         let judged = tokio::task::spawn_blocking(move || this.judge_records(&open, carrier_labels)).await;
-        let judged = judged.map_err(|e| PushError::Commit(CommitError::Packing(e.to_string())))?;
+        let judged = judged.map_err(|e| PushError::Commit(CommitError::Packing(e.to_string())))??;
         failed.extend(judged.failed);
         self.commit(judged.accepted).await?;
         for (id, objects) in judged.objects {
@@ -185,7 +185,7 @@ impl Events {
     }
 
     /// Reads all records and judges what they hold as one push.
-    fn judge_records(&self, open: &[OpenRecord], carrier_labels: bool) -> Judged {
+    fn judge_records(&self, open: &[OpenRecord], carrier_labels: bool) -> Result<Judged, PushError> {
         let mut hash = Xxh3::new();
         let mut judged = Judged::default();
         let mut contents = Vec::with_capacity(open.len());
@@ -210,8 +210,8 @@ impl Events {
             }
         }
         let bytes = open.iter().map(|one| one.data.len()).sum();
-        judged.accepted = self.judge(&request, hash.digest128(), bytes);
-        judged
+        judged.accepted = self.judge(&request, hash.digest128(), bytes)?;
+        Ok(judged)
     }
 
     fn streams<'a>(
@@ -237,8 +237,8 @@ impl Events {
     }
 
     /// Judges streams as a push of the tenant of events.
-    fn judge(&self, request: &PushRequest<'_>, id: u128, bytes: usize) -> Accepted {
-        self.ingest.judge_streams(&self.settings.tenant, None, id, bytes, request)
+    fn judge(&self, request: &PushRequest<'_>, id: u128, bytes: usize) -> Result<Accepted, PushError> {
+        Ok(self.ingest.judge_streams(&self.settings.tenant, None, id, FlatPush::gather(request, bytes)?))
     }
 
     /// Stores what was accepted. What was refused for now (a rate, say) is an error; what was refused for good is only told.

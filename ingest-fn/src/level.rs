@@ -4,8 +4,6 @@
 //! it stands, or `unknown`. Never fails, never looks at more than the line. The order is Loki's: labels, metadata, OTLP's
 //! severity number, a field of a JSON or logfmt line, and last a word of the line.
 
-use std::borrow::Cow;
-
 use loki_api::config::Limits;
 use model::Labels;
 
@@ -50,23 +48,34 @@ const LEFT: &[u8] = b" \t\n[({\"'=,|";
 const RIGHT: &[u8] = b" \t\n[({\"'=,|])}:!";
 
 /// What the labels say of the level of all entries of a stream.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum OfStream<'a> {
-    /// It is a label: entries need none of their own.
+#[derive(Debug)]
+pub(crate) enum OfStream {
+    /// It is a label, or nobody wants to know it: entries need none of their own.
     Label,
     /// A word for it.
-    Told(&'a str),
+    Told(Box<str>),
     /// Nothing.
     Silent,
 }
 
-impl<'a> OfStream<'a> {
-    pub(crate) fn new(labels: &'a Labels, limits: &Limits) -> Self {
-        if labels.contains(DETECTED_LEVEL) {
+impl OfStream {
+    pub(crate) fn new(labels: &Labels, limits: &Limits) -> Self {
+        let wanted = limits.discover_log_levels && limits.allow_structured_metadata;
+        if !wanted || labels.contains(DETECTED_LEVEL) {
             return OfStream::Label;
         }
-        limits.log_level_fields.iter().find_map(|field| labels.get(field)).map_or(OfStream::Silent, OfStream::Told)
+        let told = limits.log_level_fields.iter().find_map(|field| labels.get(field));
+        told.map_or(OfStream::Silent, |told| OfStream::Told(told.into()))
     }
+}
+
+/// The level of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level<'l> {
+    /// A word that is kept once: the short form of a known level, or what a label says.
+    Word(&'l str),
+    /// The value of this pair, as it was sent.
+    Sent(usize),
 }
 
 /// Which of an entry's pairs may tell the level: a function of their names, as sent.
@@ -88,27 +97,30 @@ impl Telling {
     }
 }
 
-/// The level of an entry; `None` if a stream label says it already.
-pub(crate) fn detect<'a>(
-    stream: OfStream<'a>,
+/// The level of an entry; `None` if a stream label says it already. `value` gives the value of the pair in a place.
+pub(crate) fn detect<'l, 't>(
+    stream: &'l OfStream,
     telling: Telling,
-    metadata: &'a [(Cow<'_, str>, Cow<'_, str>)],
+    value: impl Fn(usize) -> &'t str,
     line: &str,
     limits: &Limits,
-) -> Option<&'a str> {
-    let pair = |place: Option<usize>| place.and_then(|place| metadata.get(place)).map(|(_, value)| &**value);
+) -> Option<Level<'l>> {
     let of_labels = match stream {
         OfStream::Label => return None,
-        OfStream::Told(told) => Some(told),
+        OfStream::Told(told) => Some(Level::Word(told)),
         OfStream::Silent => None,
     };
-    if let Some(told) = pair(telling.detected).or(of_labels).or_else(|| pair(telling.field)) {
-        return Some(known(told).unwrap_or(told));
+    if let Some(told) = telling.detected.map(Level::Sent).or(of_labels).or(telling.field.map(Level::Sent)) {
+        let short = match told {
+            Level::Word(word) => known(word),
+            Level::Sent(place) => known(value(place)),
+        };
+        return Some(short.map_or(told, Level::Word));
     }
-    if let Some(number) = pair(telling.severity) {
-        return Some(severity(number));
+    if let Some(place) = telling.severity {
+        return Some(Level::Word(severity(value(place))));
     }
-    Some(in_line(line, &limits.log_level_fields, limits.log_level_from_json_max_depth))
+    Some(Level::Word(in_line(line, &limits.log_level_fields, limits.log_level_from_json_max_depth)))
 }
 
 /// The short form of a known level, in any case.
@@ -284,7 +296,10 @@ mod tests {
     use super::*;
 
     fn level(line: &str) -> &'static str {
-        detect(OfStream::Silent, Telling::default(), &[], line, &Limits::default()).expect("no label")
+        match detect(&OfStream::Silent, Telling::default(), |_| "", line, &Limits::default()) {
+            Some(Level::Word(word)) => word,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -334,11 +349,14 @@ mod tests {
         let limits = Limits::default();
         let check = |labels: &[(&str, &str)], metadata: &[(&str, &str)], want: Option<&str>| {
             let labels: Labels = labels.iter().copied().collect();
-            let metadata: Vec<(Cow<'_, str>, Cow<'_, str>)> =
-                metadata.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-            let names: Vec<&str> = metadata.iter().map(|(name, _)| &**name).collect();
+            let names: Vec<&str> = metadata.iter().map(|(name, _)| *name).collect();
             let (stream, telling) = (OfStream::new(&labels, &limits), Telling::new(&names, &limits));
-            assert_eq!(detect(stream, telling, &metadata, "an error", &limits), want);
+            let found =
+                detect(&stream, telling, |place| metadata[place].1, "an error", &limits).map(|level| match level {
+                    Level::Word(word) => word,
+                    Level::Sent(place) => metadata[place].1,
+                });
+            assert_eq!(found, want);
         };
         check(&[("level", "INFO")], &[], Some("info"));
         check(&[("level", "verbose")], &[("level", "warn")], Some("verbose"));
@@ -347,6 +365,7 @@ mod tests {
         check(&[], &[("severity_number", "0")], Some("unknown"));
         check(&[("level", "info")], &[("detected_level", "ERR")], Some("error"));
         check(&[("detected_level", "info")], &[], None);
+        check(&[], &[("level", "verbose")], Some("verbose"));
         check(&[], &[("other", "x")], Some("error"));
     }
 

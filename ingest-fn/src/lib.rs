@@ -2,7 +2,7 @@
 //!
 //! In: HTTP requests in the formats of Loki, OpenTelemetry, Elasticsearch and VictoriaLogs, and events of AWS services. Out: one
 //! object for each (tenant, day) of a group of pushes, and an answer once it is stored. The modules follow a push: config, push
-//! (documents, firehose), body (lz4), accept (names, level, rates, refusal), batch, commit, pack, live; events, function and merges for AWS;
+//! (documents, firehose), body (lz4), accept (streams, names, level, rates, refusal), batch, commit, pack, live; events, function and merges for AWS;
 //! error, metrics.
 
 pub mod config;
@@ -19,6 +19,7 @@ mod level;
 mod names;
 mod rates;
 mod refusal;
+mod streams;
 
 mod batch;
 mod commit;
@@ -59,6 +60,7 @@ use commit::Committer;
 use live::Listener;
 use metrics::Metrics;
 use rates::Rates;
+use streams::KnownStreams;
 
 /// Bodies that are decoded at a time: each may unfold to `max_decompressed_size`, and there are as few cores.
 const DECODES_MAX: usize = 2;
@@ -70,6 +72,7 @@ pub struct Ingest {
     bodies: BodyBudget,
     decode_turns: Arc<Semaphore>,
     labels: Arc<KnownLabels>,
+    streams: Arc<KnownStreams>,
     rates: Arc<Rates>,
     committer: Committer,
     metrics: Metrics,
@@ -85,6 +88,7 @@ impl Ingest {
             bodies: BodyBudget::new(commit.queue_bytes_max),
             decode_turns: Arc::new(Semaphore::new(DECODES_MAX)),
             labels: Arc::default(),
+            streams: Arc::default(),
             rates: Arc::default(),
             committer: Committer::new(store, commit),
             metrics: Metrics::default(),

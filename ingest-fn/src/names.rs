@@ -1,112 +1,68 @@
-//! What becomes of the names of an entry's metadata, remembered from one entry to the next.
+//! What becomes of the names of an entry's metadata: found once for each list of names of a push.
 //!
-//! In: the pairs as sent. Out: the pairs as stored: names that queries can use, sorted, one value a name, with the level.
-//! Neighbouring entries mostly have the same names, and everything but the values follows from those: which pair may tell
-//! the level, how a name is spelled, in which order pairs stand, which one of two equal names stays.
+//! In: lists of names as sent. Out: the columns as stored: names that queries can use, sorted, one value a name, with the level.
+//! Everything but the values follows from the names: which pair may tell the level, how a name is spelled, in which order
+//! pairs stand, which one of two equal names stays.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
 use loki_api::config::Limits;
 use loki_api::otlp::label_name;
+use loki_api::push::{NameLists, Span};
 
+use crate::batch::{Batch, Column, Full};
 use crate::level::{DETECTED_LEVEL, Telling};
 
-/// Lists of names that are remembered; beyond them all are forgotten.
-const LISTS_MAX: usize = 1024;
-
-/// The names known, and those of the entry known last.
-#[derive(Default)]
-pub(crate) struct Names<'r> {
-    lists: Vec<List<'r>>,
-    /// By names as sent, and by whether a level follows.
-    places: HashMap<(bool, Vec<&'r str>), usize, RandomState>,
-    current: usize,
-    /// How many lists there were: the number of the next.
-    count: usize,
+/// The lists of names of a push, and what is known of them.
+pub(crate) struct Names<'p> {
+    sent: &'p NameLists,
+    /// Where in `known` a list is: without a level, and with one.
+    places: Vec<[Option<u32>; 2]>,
+    known: Vec<Known>,
 }
 
-/// The names of an entry.
-struct List<'r> {
-    /// As sent.
-    sent: Vec<&'r str>,
-    has_level: bool,
-    /// As stored, each with the place of its pair; behind the last pair stands the level.
-    stored: Vec<(Cow<'r, str>, usize)>,
-    telling: Telling,
-    number: usize,
-    /// Where the list is that came behind this one: neighbouring entries often take turns.
-    follower: usize,
-}
-
-/// A pair as sent.
-type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
-
-impl<'r> Names<'r> {
-    /// Takes the names of an entry, if they are not those known already.
-    pub(crate) fn know(&mut self, pairs: &'r [Pair<'_>], has_level: bool, limits: &Limits) {
-        if self.lists.get(self.current).is_some_and(|list| list.is_of(pairs, has_level)) {
-            return;
-        }
-        let follower = self.lists.get(self.current).map_or(0, |list| list.follower);
-        if self.lists.get(follower).is_some_and(|list| list.is_of(pairs, has_level)) {
-            self.current = follower;
-            return;
-        }
-        let place = self.place(pairs, has_level, limits);
-        if let Some(list) = self.lists.get_mut(self.current) {
-            list.follower = place;
-        }
-        self.current = place;
-    }
-
-    /// Where the list of these names is, which may be new.
-    fn place(&mut self, pairs: &'r [Pair<'_>], has_level: bool, limits: &Limits) -> usize {
-        let sent: Vec<&str> = pairs.iter().map(|(name, _)| &**name).collect();
-        if let Some(place) = self.places.get(&(has_level, sent)) {
-            return *place;
-        }
-        if self.lists.len() == LISTS_MAX {
-            self.lists.clear();
-            self.places.clear();
-        }
-        let place = self.lists.len();
-        let list = List::new(pairs, has_level, self.count, limits);
-        self.places.insert((has_level, list.sent.clone()), place);
-        self.lists.push(list);
-        self.count += 1;
-        place
-    }
-
+/// What follows from the names of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
     /// Which pair may tell the level.
-    pub(crate) fn telling(&self) -> Telling {
-        self.lists.get(self.current).map(|list| list.telling).unwrap_or_default()
-    }
-
-    /// Stands for these names, counted from 0: other names have another number.
-    pub(crate) fn number(&self) -> usize {
-        self.lists.get(self.current).map_or(0, |list| list.number)
-    }
-
-    /// The pairs as stored, of an entry whose names are known.
-    pub(crate) fn pairs<'p>(
-        &'p self,
-        sent: &'p [Pair<'_>],
-        level: Option<&'p str>,
-    ) -> impl Iterator<Item = (&'p str, &'p str)> {
-        let value = move |place: usize| sent.get(place).map(|(_, value)| &**value).or(level).unwrap_or_default();
-        let stored = self.lists.get(self.current).map(|list| &*list.stored).unwrap_or_default();
-        stored.iter().map(move |(name, place)| (&**name, value(*place)))
-    }
+    pub(crate) telling: Telling,
+    /// The number of the batch's columns.
+    pub(crate) columns: u32,
 }
 
-impl<'r> List<'r> {
-    fn new(pairs: &'r [Pair<'_>], has_level: bool, number: usize, limits: &Limits) -> Self {
-        let sent: Vec<&str> = pairs.iter().map(|(name, _)| &**name).collect();
-        let mut stored: Vec<(Cow<'_, str>, usize)> = sent.iter().copied().map(label_name).zip(0..).collect();
+impl<'p> Names<'p> {
+    pub(crate) fn new(sent: &'p NameLists) -> Self {
+        Names { sent, places: vec![[None; 2]; sent.count()], known: Vec::new() }
+    }
+
+    /// What follows from a list of names, whose columns the batch gets when it is met first.
+    pub(crate) fn know(
+        &mut self,
+        list: u32,
+        has_level: bool,
+        limits: &Limits,
+        batch: &mut Batch,
+    ) -> Result<Known, Full> {
+        let place = self.places.get(list as usize).and_then(|places| places[usize::from(has_level)]);
+        if let Some(known) = place.and_then(|place| self.known.get(place as usize)) {
+            return Ok(*known);
+        }
+        let known = self.find(list, has_level, limits, batch)?;
+        if let Some(places) = self.places.get_mut(list as usize) {
+            places[usize::from(has_level)] = Some(self.known.len() as u32);
+        }
+        self.known.push(known);
+        Ok(known)
+    }
+
+    fn find(&self, list: u32, has_level: bool, limits: &Limits, batch: &mut Batch) -> Result<Known, Full> {
+        let spans = self.sent.names(list);
+        let sent: Vec<&str> = spans.iter().map(|name| batch.text_of(*name)).collect();
+        let telling = Telling::new(&sent, limits);
+        let mut stored: Vec<(Cow<'_, str>, Option<u32>)> =
+            sent.iter().copied().map(label_name).zip((0..).map(Some)).collect();
         if has_level {
-            stored.push((Cow::Borrowed(DETECTED_LEVEL), pairs.len()));
+            stored.push((Cow::Borrowed(DETECTED_LEVEL), None));
         }
         stored.retain(|(name, _)| !name.is_empty());
         // Stable, so that of equal names the one sent last stays.
@@ -114,23 +70,31 @@ impl<'r> List<'r> {
         stored.reverse();
         stored.dedup_by(|earlier, kept| earlier.0 == kept.0);
         stored.reverse();
-        List { telling: Telling::new(&sent, limits), sent, has_level, stored, number, follower: 0 }
-    }
-
-    fn is_of(&self, pairs: &[Pair<'_>], has_level: bool) -> bool {
-        self.has_level == has_level
-            && self.sent.len() == pairs.len()
-            && self.sent.iter().zip(pairs).all(|(known, (name, _))| *known == &**name)
+        // A name that stays as it is stays where it is.
+        let place =
+            |(name, place): (Cow<'_, str>, Option<u32>)| match (place.and_then(|at| spans.get(at as usize)), name) {
+                (Some(span), Cow::Borrowed(_)) => (Ok(*span), place),
+                (_, name) => (Err(name.into_owned()), place),
+            };
+        let stored: Vec<(Result<Span, String>, Option<u32>)> = stored.into_iter().map(place).collect();
+        let columns: Result<_, Full> = stored
+            .into_iter()
+            .map(|(name, place)| Ok(Column { name: name.or_else(|name| batch.add_text(&name))?, place }))
+            .collect();
+        Ok(Known { telling, columns: batch.add_columns(columns?) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Sent;
+    use crate::level::Level;
+    use loki_api::push::{FlatPush, PushEntry, PushRequest, PushStream};
+    use model::Labels;
 
     #[test]
     fn pairs_are_stored_sorted_each_name_once() {
-        let mut names = Names::default();
         let limits = Limits::default();
         type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>, &'a str);
         let entries: [Case<'_>; 7] = [
@@ -142,14 +106,26 @@ mod tests {
             (&[], Some("info"), "detected_level=info"),
             (&[], None, ""),
         ];
-        let all: Vec<Vec<Pair<'_>>> = entries
-            .iter()
-            .map(|(sent, ..)| sent.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
-            .collect();
-        for (sent, (_, level, want)) in all.iter().zip(entries) {
-            names.know(sent, level.is_some(), &limits);
-            let stored: Vec<String> = names.pairs(sent, level).map(|(name, value)| format!("{name}={value}")).collect();
-            assert_eq!(stored.join(" "), want);
+        let mut stream = PushStream::default();
+        for (sent, ..) in entries {
+            let start = stream.metadata.len();
+            stream.metadata.extend(sent.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+            stream.entries.push(PushEntry { metadata: start..stream.metadata.len(), ..PushEntry::default() });
         }
+        let push = FlatPush::gather(&PushRequest { streams: vec![stream] }, 0).expect("small");
+        let mut batch = Batch::new(push.text.clone(), 7, 0);
+        batch.start_stream(Labels::default());
+        let mut names = Names::new(&push.names);
+        for (entry, (_, level, _)) in push.entries.iter().zip(entries) {
+            let known = names.know(entry.names, level.is_some(), &limits, &mut batch).expect("small");
+            let sent = Sent::new(&push, entry);
+            batch.push(0, &sent, None, known.columns, level.map(Level::Word)).expect("small");
+        }
+        let (_, _, rows) = batch.runs().next().expect("one stream, one day");
+        for (row, (.., want)) in rows.iter().zip(entries) {
+            let pairs = batch.names(row).zip(batch.values(row));
+            assert_eq!(pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "), want);
+        }
+        assert_eq!(rows[0].columns, rows[1].columns, "the same names, the same columns");
     }
 }

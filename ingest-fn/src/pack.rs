@@ -28,7 +28,7 @@ pub(crate) fn pack(batches: &[Batch]) -> Result<Vec<(FreshKey, Bytes)>, segment:
     let mut segments = Vec::with_capacity(days.len());
     for (day, streams) in days {
         let mut writer = segment::SortedWriter::new(segment::Options::default())?;
-        // The writer's numbers for the lists of names of each batch: only for those that this day has.
+        // The writer's numbers for the lists of columns of each batch: only for those that this day has.
         let mut names: HashMap<(usize, u32), NamesId, RandomState> = HashMap::default();
         for (labels, mut rows) in streams {
             rows.sort_by_key(|(_, row)| row.timestamp_ns);
@@ -36,7 +36,7 @@ pub(crate) fn pack(batches: &[Batch]) -> Result<Vec<(FreshKey, Bytes)>, segment:
             for (number, row) in rows {
                 let batch = &batches[number];
                 let new = || writer.add_names(batch.names(row));
-                let names_id = *names.entry((number, row.names)).or_insert_with(new);
+                let names_id = *names.entry((number, row.columns)).or_insert_with(new);
                 writer.push_values(row.timestamp_ns, batch.line(row), names_id, batch.values(row))?;
             }
         }

@@ -13,17 +13,18 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use loki_api::documents::{self, FieldNames};
 use loki_api::otlp::{Logs, Mapping};
-use loki_api::push::{self, PushRequest, PushStream};
+use loki_api::push::{self, FlatPush, FlatStream, PushRequest};
 use loki_api::tenancy::TENANT_HEADER;
 use model::TenantId;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Ingest;
-use crate::accept::{Accepted, BACKFILL_LABELS, Judge};
+use crate::accept::{Accepted, Judge};
 use crate::body::Encoding;
 use crate::commit::CommitError;
 use crate::error::PushError;
+use crate::streams::BACKFILL_LABELS;
 
 /// The header by which the collector names a batch: 32 hexadecimal digits, a function of agent, file and offsets.
 pub const BATCH_HEADER: &str = "x-logbarn-batch";
@@ -54,6 +55,13 @@ pub(crate) struct Wire {
     pub(crate) batch_id: Option<u128>,
     /// The shard of a backfill.
     pub(crate) backfill: Option<String>,
+}
+
+impl Wire {
+    /// What a batch of this body is called.
+    fn id_of(&self, body: &[u8]) -> u128 {
+        self.batch_id.unwrap_or_else(|| xxh3_128(body))
+    }
 }
 
 /// What became of a push: nothing of it waits any more.
@@ -142,7 +150,8 @@ impl Ingest {
             Format::LegacyJson => self.judge_request(tenant, &wire, &body, &push::decode_legacy_json(&body)?),
             Format::Protobuf => {
                 let body = push::unsnap(&body, bytes_max)?;
-                self.judge_request(tenant, &wire, &body, &push::decode_known_protobuf(&body, &self.labels)?)
+                let id = wire.id_of(&body);
+                self.judge_push(tenant, &wire, id, push::decode_known_protobuf(body, &self.labels)?)
             }
             Format::OtlpJson => self.judge_otlp(tenant, &wire, &body, Logs::decode_json(&body)?),
             Format::OtlpProtobuf => self.judge_otlp(tenant, &wire, &body, Logs::decode_protobuf(&body)?),
@@ -220,34 +229,36 @@ impl Ingest {
         body: &[u8],
         request: &PushRequest<'_>,
     ) -> Result<Accepted, PushError> {
-        if request.streams.is_empty() {
+        self.judge_push(tenant, wire, wire.id_of(body), FlatPush::gather(request, body.len())?)
+    }
+
+    fn judge_push(&self, tenant: &TenantId, wire: &Wire, id: u128, push: FlatPush) -> Result<Accepted, PushError> {
+        if push.streams.is_empty() {
             return Err(PushError::Nothing);
         }
-        let reserved = |stream: &PushStream<'_>| BACKFILL_LABELS.iter().any(|name| stream.labels.contains(name));
-        if request.streams.iter().any(reserved) {
+        let reserved = |stream: &FlatStream| stream.labels.iter().any(|(name, _)| BACKFILL_LABELS.contains(&name));
+        if push.streams.iter().any(reserved) {
             let [flag, shard] = BACKFILL_LABELS;
             return Err(PushError::Header(format!("labels {flag} and {shard} are reserved")));
         }
-        let id = wire.batch_id.unwrap_or_else(|| xxh3_128(body));
-        Ok(self.judge_streams(tenant, wire.backfill.as_deref(), id, body.len(), request))
+        Ok(self.judge_streams(tenant, wire.backfill.as_deref(), id, push))
     }
 
-    /// Judges decoded streams of a tenant. `id` names the batch, `text_bytes` is how much text to expect.
+    /// Judges decoded streams of a tenant. `id` names the batch.
     pub(crate) fn judge_streams(
         &self,
         tenant: &TenantId,
         backfill: Option<&str>,
         id: u128,
-        text_bytes: usize,
-        request: &PushRequest<'_>,
+        push: FlatPush,
     ) -> Accepted {
         if let Some(blocked) = self.blocked(tenant) {
-            return Accepted::blocked(request, blocked);
+            return Accepted::blocked(&push, blocked);
         }
         let limits = self.config.limits(tenant);
-        let judge = Judge { tenant, limits: &limits, now_ns: (self.now)(), backfill };
+        let judge = Judge { tenant, limits: &limits, streams: &self.streams, now_ns: (self.now)(), backfill };
         let rates = self.rates.of(tenant, judge.limits, judge.now_ns);
-        judge.judge(request, id, text_bytes, &rates)
+        judge.judge(push, id, &rates)
     }
 
     /// Whether the tenant may not push at all for now.

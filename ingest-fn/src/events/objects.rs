@@ -62,7 +62,7 @@ impl Events {
         }
         loop {
             let (lines, at_end) = read_lines(&mut text).map_err(|e| e.to_string())?;
-            if !chunk.send(lines.iter().map(String::as_str), batches) || at_end {
+            if !chunk.send(lines.iter().map(String::as_str), batches)? || at_end {
                 return Ok(());
             }
         }
@@ -96,7 +96,7 @@ impl Chunk<'_> {
                 bytes > BATCH_BYTES
             });
             let (now, later) = rest.split_at(end.unwrap_or(rest.len()).max(1));
-            if !self.send(now.iter().copied(), batches) {
+            if !self.send(now.iter().copied(), batches)? {
                 return Ok(());
             }
             rest = later;
@@ -105,7 +105,11 @@ impl Chunk<'_> {
     }
 
     /// Judges some lines and hands them on; false if nobody takes them any more.
-    fn send<'t>(&mut self, lines: impl Iterator<Item = &'t str>, batches: &mpsc::Sender<Accepted>) -> bool {
+    fn send<'t>(
+        &mut self,
+        lines: impl Iterator<Item = &'t str>,
+        batches: &mpsc::Sender<Accepted>,
+    ) -> Result<bool, String> {
         let mut bytes = 0;
         let mut entries = Vec::new();
         for line in lines {
@@ -116,11 +120,12 @@ impl Chunk<'_> {
         }
         self.number += 1;
         if entries.is_empty() {
-            return true;
+            return Ok(true);
         }
         let stream = PushStream { labels: self.labels.clone(), entries, ..PushStream::default() };
-        let accepted = self.events.judge(&PushRequest { streams: vec![stream] }, self.id(), bytes);
-        batches.blocking_send(accepted).is_ok()
+        let request = PushRequest { streams: vec![stream] };
+        let accepted = self.events.judge(&request, self.id(), bytes).map_err(|e| e.to_string())?;
+        Ok(batches.blocking_send(accepted).is_ok())
     }
 
     fn id(&self) -> u128 {

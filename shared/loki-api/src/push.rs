@@ -3,24 +3,33 @@
 //! In: a decompressed body. Out: streams whose lines and metadata borrow from it wherever nothing was escaped, or the text
 //! of a 400. Invalid UTF-8 becomes U+FFFD. What one body may unfold to is bounded (`ITEMS_MAX`), however small it was.
 
-pub mod encode;
 mod json;
 mod known;
 mod labels;
 mod legacy;
 mod protobuf;
 
+mod cursor;
+mod fields;
+
+mod flat;
+mod name_lists;
+
+pub mod encode;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
 use model::Labels;
 
+pub(crate) use fields::{Field, fields};
+pub use flat::{FlatEntry, FlatPush, FlatStream, Span};
 pub(crate) use json::Text;
 pub use json::decode_json;
 pub use known::KnownLabels;
 pub use labels::{LabelsError, ParsedLabels, parse_labels};
 pub use legacy::decode_legacy_json;
-pub(crate) use protobuf::{Field, fields};
+pub use name_lists::NameLists;
 pub use protobuf::{decode_known_protobuf, decode_protobuf, encode_protobuf, unsnap};
 
 /// Streams, entries and metadata pairs that one push may unfold to: a body of tiny entries takes about fifty times its size.
@@ -109,11 +118,6 @@ impl Budget {
     pub(crate) fn take(&mut self) -> Result<(), DecodeError> {
         self.0 = self.0.checked_sub(1).ok_or(DecodeError::TooMany)?;
         Ok(())
-    }
-
-    /// What was taken is to be read again.
-    pub(crate) fn put_back(&mut self, items: usize) {
-        self.0 += items;
     }
 }
 

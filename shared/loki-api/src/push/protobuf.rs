@@ -1,244 +1,184 @@
 //! Protobuf pushes, in snappy's block format: what Promtail, Alloy, Vector and our collector send.
 //!
-//! In: the body. Out: streams whose text borrows from it. The messages are read by hand, field by field, because a derived
-//! message would copy every string and refuse a push for one byte that is not UTF-8. Field numbers:
+//! In: the body. Out: a push that owns it, its texts being places in it. The messages are read by hand, field by field, because
+//! a derived message would copy every string and refuse a push for one byte that is not UTF-8. Field numbers:
 //! `PushRequest{1: streams}`, `Stream{1: labels, 2: entries}`, `Entry{1: time{1: seconds, 2: nanos}, 2: line, 3: metadata}`,
 //! `Pair{1: name, 2: value}`.
 
-use std::borrow::Cow;
-
 use model::Stream;
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
+use super::cursor::Cursor;
 use super::encode::{encode_entry, encode_stream};
+use super::flat::{FlatEntry, FlatPush, FlatStream, SPARE_BYTES, Span};
 use super::known::KnownLabels;
-use super::{Budget, DecodeError, PushEntry, PushRequest, PushStream, text};
+use super::name_lists::NameLists;
+use super::{Budget, DecodeError, PushRequest, text};
 
 /// Nanoseconds in a second.
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// For how many bytes of a stream's body room for an entry and for a metadata pair is made beforehand.
+/// For how many bytes of a body room for an entry and for a metadata pair is made beforehand.
 const ENTRY_BYTES_USUAL: usize = 256;
 const PAIR_BYTES_USUAL: usize = 64;
 
 /// Undoes snappy's block format, refusing what would grow beyond `bytes_max`.
 pub fn unsnap(body: &[u8], bytes_max: u64) -> Result<Vec<u8>, DecodeError> {
-    let size = snap::raw::decompress_len(body).map_err(|_| DecodeError::Snappy)? as u64;
+    let length = snap::raw::decompress_len(body).map_err(|_| DecodeError::Snappy)?;
+    let size = length as u64;
     if size > bytes_max {
         return Err(DecodeError::TooLarge { size, max: bytes_max });
     }
-    snap::raw::Decoder::new().decompress_vec(body).map_err(|_| DecodeError::Snappy)
+    let mut plain = Vec::with_capacity(length + SPARE_BYTES);
+    plain.resize(length, 0);
+    let written = snap::raw::Decoder::new().decompress(body, &mut plain).map_err(|_| DecodeError::Snappy)?;
+    plain.truncate(written);
+    Ok(plain)
 }
 
 /// Decodes a push that was undone by `unsnap`.
-pub fn decode_protobuf(body: &[u8]) -> Result<PushRequest<'_>, DecodeError> {
-    decode_known_protobuf(body, &KnownLabels::default())
+pub fn decode_protobuf(body: &[u8]) -> Result<PushRequest<'static>, DecodeError> {
+    Ok(decode_known_protobuf(body.to_vec(), &KnownLabels::default())?.to_request())
 }
 
-/// [`decode_protobuf`] for who decodes many pushes of the same clients.
-pub fn decode_known_protobuf<'a>(body: &'a [u8], known: &KnownLabels) -> Result<PushRequest<'a>, DecodeError> {
-    let mut request = PushRequest::default();
-    let mut budget = Budget::new();
-    fields(body, |number, field| {
-        if number == 1 {
-            budget.take()?;
-            request.streams.push(stream(field.bytes()?, known, &mut budget)?);
-        }
-        Ok(())
-    })?;
-    Ok(request)
-}
-
-fn stream<'a>(body: &'a [u8], known: &KnownLabels, budget: &mut Budget) -> Result<PushStream<'a>, DecodeError> {
-    let mut stream = PushStream {
-        entries: Vec::with_capacity(body.len() / ENTRY_BYTES_USUAL),
-        metadata: Vec::with_capacity(body.len() / PAIR_BYTES_USUAL),
-        ..PushStream::default()
-    };
-    let mut label_text = Cow::Borrowed("");
-    fields(body, |number, field| {
-        match number {
-            1 => label_text = text(field.bytes()?),
-            2 => {
-                budget.take()?;
-                let entry = entry(field.bytes()?, &mut stream.metadata, budget)?;
-                stream.entries.push(entry);
-            }
-            _ => {}
-        }
-        Ok(())
-    })?;
-    let parsed = known.parse(&label_text)?;
-    (stream.labels, stream.duplicate_label) = (parsed.labels, parsed.duplicate);
-    Ok(stream)
-}
-
-fn entry<'a>(
-    body: &'a [u8],
-    metadata: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    budget: &mut Budget,
-) -> Result<PushEntry<'a>, DecodeError> {
-    let start = metadata.len();
-    let mut entry = PushEntry { timestamp_ns: Some(0), ..PushEntry::default() };
-    let (mut rest, mut tried) = (body, false);
-    while !rest.is_empty() {
-        // Tried once an entry, or a long one would be read again and again.
-        if rest.first() == Some(&PAIR_KEY) && !std::mem::replace(&mut tried, true) {
-            if plain_pairs(rest, metadata, budget)? {
-                break;
-            }
-            metadata.truncate(start);
-        }
-        match next_field(&mut rest)? {
-            (1, field) => entry.timestamp_ns = Some(timestamp(field.bytes()?)?),
-            (2, field) => entry.line = text(field.bytes()?),
-            (3, field) => {
-                budget.take()?;
-                metadata.push(pair(field.bytes()?)?);
-            }
-            _ => {}
-        }
+/// Decodes a push that was undone by `unsnap`, for who decodes many pushes of the same clients.
+pub fn decode_known_protobuf(body: Vec<u8>, known: &KnownLabels) -> Result<FlatPush, DecodeError> {
+    let end = body.len();
+    if end > Span::END_MAX {
+        return Err(DecodeError::TooLarge { size: end as u64, max: Span::END_MAX as u64 });
     }
-    entry.metadata = start..metadata.len();
-    Ok(entry)
+    let push = FlatPush {
+        entries: Vec::with_capacity(end / ENTRY_BYTES_USUAL),
+        values: Vec::with_capacity(end / PAIR_BYTES_USUAL),
+        ..FlatPush::default()
+    };
+    let mut reader = Reader { cursor: Cursor::new(body), known, budget: Budget::new(), push };
+    reader.request(end)?;
+    let Reader { cursor, push, .. } = reader;
+    match String::from_utf8(cursor.into_bytes()) {
+        Ok(text) => Ok(FlatPush { text, ..push }),
+        Err(e) => push.with_lossy_text(e.as_bytes()),
+    }
 }
-/// The keys of a pair in an entry, and of its name and value.
-const PAIR_KEY: u8 = 3 << 3 | 2;
-const NAME_KEY: u8 = 1 << 3 | 2;
-const VALUE_KEY: u8 = 2 << 3 | 2;
 
-/// Reads the rest of an entry as pairs that are short, whole and in order, as nearly all are. Then every byte between the
-/// texts is ASCII, so that they are checked all at once. `false`: they have to be read one by one.
-fn plain_pairs<'a>(
-    body: &'a [u8],
-    metadata: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    budget: &mut Budget,
-) -> Result<bool, DecodeError> {
-    let Ok(mut rest) = std::str::from_utf8(body) else { return Ok(false) };
-    let mut pairs = 0;
-    while !rest.is_empty() {
-        let Some((name, value, behind)) = plain_pair(rest) else {
-            budget.put_back(pairs);
-            return Ok(false);
+/// Reads a body message by message; each method reads one up to its end.
+struct Reader<'k> {
+    cursor: Cursor,
+    known: &'k KnownLabels,
+    budget: Budget,
+    push: FlatPush,
+}
+
+impl Reader<'_> {
+    fn request(&mut self, end: usize) -> Result<(), DecodeError> {
+        while self.cursor.is_before(end) {
+            match self.cursor.field(end)? {
+                (1, field) => {
+                    self.budget.take()?;
+                    self.stream(field.bytes_end()?)?;
+                }
+                (_, field) => self.cursor.leave(field),
+            }
+        }
+        Ok(())
+    }
+
+    fn stream(&mut self, end: usize) -> Result<(), DecodeError> {
+        let start = self.push.entries.len();
+        let mut label_text = Span::default();
+        while self.cursor.is_before(end) {
+            match self.cursor.field(end)? {
+                (1, field) => label_text = self.cursor.text(field.bytes_end()?),
+                (2, field) => {
+                    self.budget.take()?;
+                    self.entry(field.bytes_end()?)?;
+                }
+                (_, field) => self.cursor.leave(field),
+            }
+        }
+        let parsed = self.known.parse(&text(label_text.of_bytes(self.cursor.bytes())))?;
+        let entries = start..self.push.entries.len();
+        self.push.streams.push(FlatStream { labels: parsed.labels, duplicate_label: parsed.duplicate, entries });
+        Ok(())
+    }
+
+    fn entry(&mut self, end: usize) -> Result<(), DecodeError> {
+        let mut entry = FlatEntry {
+            timestamp_ns: Some(0),
+            line: Span::default(),
+            names: NameLists::EMPTY,
+            values: self.push.values.len() as u32,
         };
-        budget.take()?;
-        pairs += 1;
-        metadata.push((Cow::Borrowed(name), Cow::Borrowed(value)));
-        rest = behind;
-    }
-    Ok(true)
-}
-
-/// Name and value of the pair at the head, and what is behind it.
-fn plain_pair(text: &str) -> Option<(&str, &str, &str)> {
-    let &[PAIR_KEY, length, NAME_KEY, name_length, ..] = text.as_bytes() else { return None };
-    let name_end = 4 + usize::from(name_length);
-    let (name, behind) = (text.get(4..name_end)?, text.get(name_end..)?);
-    let &[VALUE_KEY, value_length, ..] = behind.as_bytes() else { return None };
-    let value_end = 2 + usize::from(value_length);
-    let is_whole = usize::from(length) == name_end - 2 + value_end && length < 0x80;
-    is_whole.then_some((name, behind.get(2..value_end)?, behind.get(value_end..)?))
-}
-
-/// Seconds and nanoseconds; beyond what 64 bits of nanoseconds hold, the nearest they do.
-fn timestamp(body: &[u8]) -> Result<i64, DecodeError> {
-    let (mut seconds, mut nanos) = (0_i64, 0_i64);
-    fields(body, |number, field| {
-        match number {
-            1 => seconds = field.varint()? as i64,
-            // An int32: its sign was extended on the wire.
-            2 => nanos = i64::from(field.varint()? as i32),
-            _ => {}
+        while self.cursor.is_before(end) {
+            if self.cursor.is_at_pair()
+                && let Some(list) = self.short_pair(entry.names, end)
+            {
+                self.budget.take()?;
+                entry.names = list;
+                continue;
+            }
+            match self.cursor.field(end)? {
+                (1, field) => entry.timestamp_ns = Some(self.timestamp(field.bytes_end()?)?),
+                (2, field) => entry.line = self.cursor.text(field.bytes_end()?),
+                (3, field) => {
+                    self.budget.take()?;
+                    let (name, value) = self.pair(field.bytes_end()?)?;
+                    entry.names = self.with_pair(entry.names, name, value, Span::default());
+                }
+                (_, field) => self.cursor.leave(field),
+            }
         }
+        self.push.entries.push(entry);
         Ok(())
-    })?;
-    Ok(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
-}
+    }
 
-fn pair(body: &[u8]) -> Result<(Cow<'_, str>, Cow<'_, str>), DecodeError> {
-    let mut pair = (Cow::Borrowed(""), Cow::Borrowed(""));
-    fields(body, |number, field| {
-        match number {
-            1 => pair.0 = text(field.bytes()?),
-            2 => pair.1 = text(field.bytes()?),
-            _ => {}
+    /// Takes a pair that is written as nearly all are; gives the list of names that ends with its name.
+    #[inline]
+    fn short_pair(&mut self, names: u32, end: usize) -> Option<u32> {
+        if let Some((list, written)) = self.push.names.likely(names)
+            && let Some(value) = self.cursor.pair_like(written, end)
+        {
+            self.push.values.push(value);
+            return Some(list);
         }
-        Ok(())
-    })?;
-    Ok(pair)
-}
+        let pair = self.cursor.short_pair(end)?;
+        Some(self.with_pair(names, pair.name, pair.value, pair.written))
+    }
 
-/// A field's value, as far as its wire type tells.
-pub(crate) enum Field<'a> {
-    Varint(u64),
-    Bytes(&'a [u8]),
-    Other,
-}
-
-impl<'a> Field<'a> {
-    pub(crate) fn bytes(&self) -> Result<&'a [u8], DecodeError> {
-        match self {
-            Field::Bytes(bytes) => Ok(bytes),
-            _ => Err(DecodeError::Protobuf("wrong wire type, expected bytes".to_owned())),
+    /// Keeps a value; gives the list of names that ends with its name.
+    fn with_pair(&mut self, names: u32, name: Span, value: Span, written: Span) -> u32 {
+        self.push.values.push(value);
+        let bytes = self.cursor.bytes();
+        match self.push.names.find(bytes, names, name.of_bytes(bytes)) {
+            Some(list) => list,
+            None => self.push.names.add(names, name, written),
         }
     }
 
-    fn varint(&self) -> Result<u64, DecodeError> {
-        match self {
-            Field::Varint(number) => Ok(*number),
-            _ => Err(DecodeError::Protobuf("wrong wire type, expected a number".to_owned())),
+    /// Seconds and nanoseconds; beyond what 64 bits of nanoseconds hold, the nearest they do.
+    fn timestamp(&mut self, end: usize) -> Result<i64, DecodeError> {
+        let (mut seconds, mut nanos) = (0_i64, 0_i64);
+        while self.cursor.is_before(end) {
+            match self.cursor.field(end)? {
+                (1, field) => seconds = field.number()? as i64,
+                // An int32: its sign was extended on the wire.
+                (2, field) => nanos = i64::from(field.number()? as i32),
+                (_, field) => self.cursor.leave(field),
+            }
         }
+        Ok(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
     }
-}
 
-/// Walks over the fields of a message; unknown ones reach `each` too, and may be ignored.
-pub(crate) fn fields<'a>(
-    mut body: &'a [u8],
-    mut each: impl FnMut(u32, Field<'a>) -> Result<(), DecodeError>,
-) -> Result<(), DecodeError> {
-    while !body.is_empty() {
-        let (number, field) = next_field(&mut body)?;
-        each(number, field)?;
-    }
-    Ok(())
-}
-
-/// Takes the field at the head of a message that is not empty.
-#[inline]
-fn next_field<'a>(body: &mut &'a [u8]) -> Result<(u32, Field<'a>), DecodeError> {
-    if let Some((number, bytes, rest)) = short_field(body) {
-        *body = rest;
-        return Ok((number, Field::Bytes(bytes)));
-    }
-    any_field(body)
-}
-
-fn any_field<'a>(body: &mut &'a [u8]) -> Result<(u32, Field<'a>), DecodeError> {
-    let refused = |e: prost::DecodeError| DecodeError::Protobuf(e.to_string());
-    let (number, wire_type) = decode_key(body).map_err(refused)?;
-    let field = match wire_type {
-        WireType::Varint => Field::Varint(decode_varint(body).map_err(refused)?),
-        WireType::LengthDelimited => {
-            let length = decode_varint(body).map_err(refused)?;
-            let cut = usize::try_from(length).ok().and_then(|length| body.split_at_checked(length));
-            let (bytes, rest) = cut.ok_or_else(|| DecodeError::Protobuf("unexpected EOF".to_owned()))?;
-            *body = rest;
-            Field::Bytes(bytes)
+    fn pair(&mut self, end: usize) -> Result<(Span, Span), DecodeError> {
+        let (mut name, mut value) = (Span::default(), Span::default());
+        while self.cursor.is_before(end) {
+            match self.cursor.field(end)? {
+                (1, field) => name = self.cursor.text(field.bytes_end()?),
+                (2, field) => value = self.cursor.text(field.bytes_end()?),
+                (_, field) => self.cursor.leave(field),
+            }
         }
-        _ => {
-            skip_field(wire_type, number, body, DecodeContext::default()).map_err(refused)?;
-            Field::Other
-        }
-    };
-    Ok((number, field))
-}
-
-/// The field at the head of a message, if it is bytes with a number and length of one byte each: most fields of a push are.
-fn short_field(body: &[u8]) -> Option<(u32, &[u8], &[u8])> {
-    let (&[key, length], rest) = body.split_first_chunk::<2>()?;
-    let is_short = key & 0b1000_0111 == WireType::LengthDelimited as u8 && key >= 1 << 3 && length < 0x80;
-    let (bytes, rest) = rest.split_at_checked(usize::from(length)).filter(|_| is_short)?;
-    Some((u32::from(key >> 3), bytes, rest))
+        Ok((name, value))
+    }
 }
 
 /// Encodes streams as a push body, snappy and all.
@@ -258,6 +198,7 @@ pub fn encode_protobuf(streams: &[Stream]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PushStream;
     use super::*;
     use model::{Entry, Labels};
     use proptest::prelude::*;
@@ -313,26 +254,59 @@ mod tests {
     #[test]
     fn pairs_come_in_any_shape() {
         let check = |pairs: &[u8], want: &[(&str, &str)]| {
-            let mut metadata = Vec::new();
-            let read = entry(pairs, &mut metadata, &mut Budget::new()).expect("decodes");
-            assert_eq!(metadata.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>(), want, "{pairs:?}");
-            assert_eq!(read.metadata, 0..want.len());
+            let lengths = [pairs.len() as u8 + 2, pairs.len() as u8];
+            let body = [&b"\x0a"[..], &lengths[..1], b"\x12", &lengths[1..], pairs].concat();
+            // The label string is the last thing looked at.
+            let refused = decode_protobuf(&body).expect_err("no labels");
+            assert!(matches!(refused, DecodeError::Labels(_)), "{pairs:?}");
+            let body = [&b"\x0a"[..], &[lengths[0] + 9], b"\x12", &lengths[1..], pairs, b"\x0a\x07{a=\"b\"}"].concat();
+            let request = decode_protobuf(&body).expect("decodes");
+            let stream = &request.streams[0];
+            let read: Vec<_> = stream.metadata.iter().map(|(name, value)| (&**name, &**value)).collect();
+            assert_eq!((read.as_slice(), stream.entries.len()), (want, 1), "{pairs:?}");
+            assert_eq!(stream.entries[0].metadata, 0..want.len());
         };
         check(b"\x1a\x06\x0a\x01a\x12\x01b\x1a\x06\x0a\x01c\x12\x01d", &[("a", "b"), ("c", "d")]);
-        // The second one: value first, no value, a field more, a name twice, something else behind it, not UTF-8.
+        // The second one: value first, no value, a field more, a name twice, a value twice, not UTF-8, fields of other kinds
+        // whose bytes are no text, a length that is longer than it needs to be.
         let first = b"\x1a\x06\x0a\x01a\x12\x01b".as_slice();
         type Case<'a> = (&'a [u8], &'a [(&'a str, &'a str)]);
-        let cases: [Case<'_>; 6] = [
+        let cases: [Case<'_>; 10] = [
             (b"\x1a\x06\x12\x01d\x0a\x01c", &[("a", "b"), ("c", "d")]),
             (b"\x1a\x03\x0a\x01c", &[("a", "b"), ("c", "")]),
             (b"\x1a\x08\x0a\x01c\x12\x01d\x18\x01", &[("a", "b"), ("c", "d")]),
             (b"\x1a\x09\x0a\x01c\x12\x01d\x0a\x01e", &[("a", "b"), ("e", "d")]),
+            (b"\x1a\x09\x0a\x01c\x12\x01d\x12\x01x", &[("a", "b"), ("c", "x")]),
             (b"\x1a\x06\x0a\x01c\x12\x01d\x12\x01x", &[("a", "b"), ("c", "d")]),
             (b"\x1a\x06\x0a\x01c\x12\x01\xff", &[("a", "b"), ("c", "\u{fffd}")]),
+            (b"\x1a\x06\x0a\x01\xff\x12\x01d\x1a\x02\x0a\x00", &[("a", "b"), ("\u{fffd}", "d"), ("", "")]),
+            (b"\x1a\x0c\x0a\x02\xc3\xa9\x12\x01d\x1d\xff\xff\xff\xff", &[("a", "b"), ("é", "d")]),
+            (b"\x9a\x00\x0c\x0a\x81\x00c\x92\x01\x02\xff\xff\x12\x01d", &[("a", "b"), ("c", "d")]),
         ];
         for (second, want) in cases {
             check(&[first, second].concat(), want);
         }
+    }
+
+    /// Nothing between the texts is taken for text, and no text for what is between.
+    #[test]
+    fn a_push_with_odd_fields_everywhere_keeps_its_text() {
+        let odd = b"\xfa\x01\x02\xc3\x28\x31\xff\xff\xff\xff\xff\xff\xff\xff";
+        let message = |key: u8, parts: &[&[u8]]| {
+            let inner = parts.concat();
+            [&[key, inner.len() as u8 | 0x80, 0][..], &*inner].concat()
+        };
+        let time = message(0x0a, &[b"\x08\xac\x02", odd, b"\x10\x05"]);
+        let entry =
+            message(0x12, &[odd, &time, b"\x12\x03\xe2\x82\xac", odd, b"\x1a\x07\x0a\x02\xc3\xa9\x12\x01v", odd]);
+        let stream = message(0x0a, &[b"\x0a\x07{a=\"b\"}", odd, &entry, odd]);
+        let push = decode_known_protobuf([&odd[..], &*stream, odd].concat(), &KnownLabels::default()).expect("decodes");
+        // The body itself, not a copy without what is no text.
+        assert_eq!(push.text.len(), 2 * odd.len() + stream.len());
+        let request = push.to_request();
+        let stream = &request.streams[0];
+        assert_eq!((stream.entries[0].timestamp_ns, &*stream.entries[0].line), (Some(300_000_000_005), "€"));
+        assert_eq!(stream.metadata, [("é".into(), "v".into())]);
     }
 
     #[test]
