@@ -3,6 +3,7 @@
 //! In: the values of a block's rows, or a column's stored bytes with its [`ColumnMeta`]. Out: the other.
 //! Decoding checks length, checksum, codec, raw length and encoding, in that order, before it looks at a value.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -113,7 +114,10 @@ pub(crate) fn encode_timestamps(timestamps: &[i64], out: &mut Vec<u8>) -> u8 {
     let scaled = |unit: i64| timestamps.iter().all(|timestamp| timestamp % unit == 0);
     let (scale, unit) = SCALES.into_iter().find(|(_, unit)| scaled(*unit)).unwrap_or((0, 1));
     out.push(scale);
-    let units: Vec<i64> = timestamps.iter().map(|timestamp| timestamp / unit).collect();
+    let units: Cow<'_, [i64]> = match unit {
+        1 => timestamps.into(),
+        unit => timestamps.iter().map(|timestamp| timestamp / unit).collect(),
+    };
     put_signed(out, units.first().copied().unwrap_or(0));
     let deltas: Vec<i64> =
         units.iter().zip(units.iter().skip(1)).map(|(before, after)| after.wrapping_sub(*before)).collect();

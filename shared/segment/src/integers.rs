@@ -6,30 +6,51 @@
 //! Planes keep bytes of one kind together, so that zstd sees the high bytes repeat and leaves the random low ones alone.
 //! In: numbers, or bytes and how many numbers they hold. Allocates no more than that many, which the caller has bounded.
 
-use std::ops::{BitOrAssign, Shl};
+use std::ops::{BitOr, BitOrAssign, Shl, Shr};
 
 use crate::Error;
 use crate::wire::Cursor;
 
+/// A number of a list.
+pub(crate) trait Number: Copy + Default + Into<u64> + BitOr<Output = Self> + Shr<u32, Output = Self> {
+    fn low_byte(self) -> u8;
+}
+
+impl Number for u32 {
+    fn low_byte(self) -> u8 {
+        self.to_le_bytes()[0]
+    }
+}
+
+impl Number for u64 {
+    fn low_byte(self) -> u8 {
+        self.to_le_bytes()[0]
+    }
+}
+
 /// Appends the list. How many numbers there are is not stored.
-pub(crate) fn encode<T: Copy + Into<u64>>(values: &[T], out: &mut Vec<u8>) {
-    let bits = width(values.iter().fold(0, |all, value| all | (*value).into()));
+pub(crate) fn encode<T: Number>(values: &[T], out: &mut Vec<u8>) {
+    let bits = width(values.iter().fold(T::default(), |all, value| all | *value).into());
     out.push(bits);
     match bits {
         0 => {}
-        1 | 2 | 4 => {
-            let pack = |chunk: &[T]| {
-                let byte = chunk.iter().rev().fold(0u64, |byte, value| (byte << bits) | (*value).into());
-                (byte & 0xff) as u8
-            };
-            out.extend(values.chunks(usize::from(8 / bits)).map(pack));
-        }
+        1 => pack::<T, 1, 8>(values, out),
+        2 => pack::<T, 2, 4>(values, out),
+        4 => pack::<T, 4, 2>(values, out),
         _ => {
-            for plane in 0..bits / 8 {
-                out.extend(values.iter().map(|value| (((*value).into() >> (8 * plane)) & 0xff) as u8));
+            for shift in (0..u32::from(bits)).step_by(8) {
+                out.extend(values.iter().map(|value| (*value >> shift).low_byte()));
             }
         }
     }
+}
+
+/// Appends numbers of `BITS` bits, `PER_BYTE` to a byte; both known to the compiler, which makes a loop without branches of it.
+fn pack<T: Number, const BITS: u32, const PER_BYTE: usize>(values: &[T], out: &mut Vec<u8>) {
+    let byte = |chunk: &[T]| chunk.iter().rev().fold(0, |byte, value| (byte << BITS) | value.low_byte());
+    let (chunks, rest) = values.as_chunks::<PER_BYTE>();
+    out.extend(chunks.iter().map(|chunk| byte(chunk)));
+    out.extend(Some(rest).filter(|rest| !rest.is_empty()).map(byte));
 }
 
 /// The narrowest width that holds every value below or equal to `max`.
