@@ -23,6 +23,12 @@ pub fn minute_of(timestamp_ns: i64) -> i64 {
     if timestamp_ns.rem_euclid(NANOS_PER_MINUTE) == 0 { minute } else { minute + 1 }
 }
 
+/// Whether a time lies in a minute: [`minute_of`] without a division.
+fn is_in_minute(timestamp_ns: i64, minute: i64) -> bool {
+    let until_end = i128::from(minute) * i128::from(NANOS_PER_MINUTE) - i128::from(timestamp_ns);
+    (0..i128::from(NANOS_PER_MINUTE)).contains(&until_end)
+}
+
 /// Rows and line bytes of one minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
@@ -58,8 +64,6 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     levels: Interner,
-    /// The number of the level met last: mostly the next one's, too.
-    last_level: usize,
     /// The cells of the current stream: first without a level, then by level.
     current: Vec<Vec<Cell>>,
     stream: u32,
@@ -79,26 +83,18 @@ impl Counter {
     }
 
     pub(crate) fn add(&mut self, timestamp_ns: i64, level: Option<&str>, line_bytes: u64) {
-        let index = level.map_or(0, |level| self.level(level) + 1);
+        let index = level.map_or(0, |level| self.levels.intern(level) as usize + 1);
         if index >= self.current.len() {
             self.current.resize_with(index + 1, Vec::new);
         }
         let Some(cells) = self.current.get_mut(index) else { return };
-        let minute = minute_of(timestamp_ns);
         match cells.last_mut() {
-            Some(cell) if cell.minute == minute => {
+            Some(cell) if is_in_minute(timestamp_ns, cell.minute) => {
                 cell.rows += 1;
                 cell.line_bytes += line_bytes;
             }
-            _ => cells.push(Cell { minute, rows: 1, line_bytes }),
+            _ => cells.push(Cell { minute: minute_of(timestamp_ns), rows: 1, line_bytes }),
         }
-    }
-
-    fn level(&mut self, level: &str) -> usize {
-        if self.last_level >= self.levels.len() || self.levels.get(self.last_level) != level {
-            self.last_level = self.levels.intern(level) as usize;
-        }
-        self.last_level
     }
 
     /// The rows of the next stream follow.
@@ -176,4 +172,22 @@ pub(crate) fn decode(raw: &[u8], streams: usize, rows: u64) -> Result<Counts, Er
     };
     let groups = heads.into_iter().map(&mut group).collect();
     Ok(Counts { levels, groups })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_minute_knows_its_times(one: i64, near in -2 * NANOS_PER_MINUTE..2 * NANOS_PER_MINUTE) {
+            for start in [one, 0, i64::MIN, i64::MAX] {
+                for other in [start.saturating_add(near), one, minute_of(start).wrapping_mul(NANOS_PER_MINUTE)] {
+                    prop_assert_eq!(is_in_minute(other, minute_of(start)), minute_of(other) == minute_of(start));
+                }
+            }
+        }
+    }
 }

@@ -2,12 +2,13 @@
 //!
 //! One buffer for all text, no allocation a string. Equal means equal to the byte; the hash only finds the place.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use foldhash::fast::RandomState;
 
 /// A growing set of numbered strings.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Interner {
     text: String,
     /// Where each string ends in `text`.
@@ -15,31 +16,37 @@ pub(crate) struct Interner {
     hashes: Vec<u64>,
     /// Open addressing over a power of two: number + 1, or 0 for free.
     slots: Vec<u32>,
-    /// A random seed: who chooses the strings must not be able to choose their slots. It decides nothing but speed.
-    seed: u64,
-}
-
-impl Default for Interner {
-    fn default() -> Self {
-        let seed = RandomState::new().hash_one(0);
-        Interner { text: String::new(), ends: Vec::new(), hashes: Vec::new(), slots: Vec::new(), seed }
-    }
+    /// The number asked for last, which is mostly the next one's, too, and where its text is.
+    last: u32,
+    last_range: Range<usize>,
+    /// Seeded at random: who chooses the strings must not be able to choose their slots. It decides nothing but speed.
+    hasher: RandomState,
 }
 
 impl Interner {
     /// The number of `text`, new or known.
     pub(crate) fn intern(&mut self, text: &str) -> u32 {
+        let is_last = self.text.as_bytes().get(self.last_range.clone()) == Some(text.as_bytes());
+        if !is_last || self.ends.is_empty() {
+            self.last = self.find(text);
+            self.last_range = self.range(self.last as usize);
+        }
+        self.last
+    }
+
+    #[inline(never)]
+    fn find(&mut self, text: &str) -> u32 {
         if (self.ends.len() + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
-        let hash = xxh3_64_with_seed(text.as_bytes(), self.seed);
+        let hash = self.hash(text);
         let mut slot = self.first_slot(hash);
         loop {
             match self.slots.get(slot).copied() {
                 Some(0) | None => break,
                 Some(taken) => {
                     let index = taken as usize - 1;
-                    if self.hashes.get(index) == Some(&hash) && self.get(index) == text {
+                    if self.hashes.get(index) == Some(&hash) && self.is(index, text) {
                         return taken - 1;
                     }
                 }
@@ -57,10 +64,40 @@ impl Interner {
         number - 1
     }
 
+    fn hash(&self, text: &str) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(text.as_bytes());
+        hasher.finish()
+    }
+
+    /// Whether the string of that number is `text`.
+    fn is(&self, index: usize, text: &str) -> bool {
+        self.text.as_bytes().get(self.range(index)) == Some(text.as_bytes())
+    }
+
+    fn range(&self, index: usize) -> Range<usize> {
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        start..self.ends.get(index).copied().unwrap_or(start)
+    }
+
     /// The string of that number; empty if there is none.
     pub(crate) fn get(&self, index: usize) -> &str {
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(index).and_then(|end| self.text.get(start..*end)).unwrap_or_default()
+        self.text.get(self.range(index)).unwrap_or_default()
+    }
+
+    /// Forgets all strings and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.hashes.clear();
+        self.slots.fill(0);
+        self.last_range = 0..0;
+    }
+
+    /// The memory that it keeps.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let strings = self.ends.capacity() * size_of::<usize>() + self.hashes.capacity() * size_of::<u64>();
+        self.text.capacity() + strings + self.slots.capacity() * size_of::<u32>()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -90,6 +127,7 @@ impl Interner {
         usize::try_from(hash & (self.slots.len() as u64 - 1)).unwrap_or(0)
     }
 
+    #[cold]
     fn grow(&mut self) {
         let slots = (self.slots.len() * 2).max(16);
         self.slots.clear();
@@ -120,5 +158,8 @@ mod tests {
         assert_eq!(interner.intern(""), 300);
         assert_eq!(interner.get(299), "word 299");
         assert_eq!((interner.get(300), interner.get(301)), ("", ""));
+        interner.clear();
+        assert_eq!((interner.len(), interner.get(0)), (0, ""));
+        assert_eq!((interner.intern("word 7"), interner.intern("word 0"), interner.intern("word 7")), (0, 1, 0));
     }
 }

@@ -34,11 +34,20 @@ pub(crate) fn encode(streams: &[StreamInfo]) -> Vec<u8> {
     let mut strings = Interner::default();
     let mut table = Vec::new();
     put_varint(&mut table, streams.len() as u64);
+    // The strings of the stream before, with their numbers: in order, neighbours have most of them in common.
+    let mut known: Vec<(&str, u32)> = Vec::new();
     for stream in streams {
         put_varint(&mut table, stream.labels.len() as u64);
-        for (name, value) in stream.labels.iter() {
-            put_varint(&mut table, strings.intern(name).into());
-            put_varint(&mut table, strings.intern(value).into());
+        for (place, text) in stream.labels.iter().flat_map(|(name, value)| [name, value]).enumerate() {
+            let number = match known.get(place) {
+                Some((before, number)) if *before == text => *number,
+                _ => strings.intern(text),
+            };
+            put_varint(&mut table, number.into());
+            match known.get_mut(place) {
+                Some(known) => *known = (text, number),
+                None => known.push((text, number)),
+            }
         }
     }
     let mut out = Vec::with_capacity(strings.byte_len() + table.len());
