@@ -15,12 +15,11 @@ use crate::codec::Packer;
 use crate::column::{self, ColumnKind, ColumnMeta};
 use crate::dictionary;
 use crate::filter::{FilterMeta, Key, KeySet, Spread};
-use crate::grams::{GRAM_BYTES, GramSet};
+use crate::grams::GramSet;
 use crate::interner::Interner;
 use crate::layout::checksum32;
 use crate::names::{Names, NamesId};
-use crate::recent::Recent;
-use crate::tokens::{PADDING_BYTES, each_piece};
+use crate::novelty::{History, Visitor};
 
 /// Neighbouring rows of one stream in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,10 +81,26 @@ struct MetadataColumn {
 }
 
 impl MetadataColumn {
+    fn push(&mut self, row: usize, value: &str) {
+        if self.codes.len() < row {
+            self.codes.resize(row, 0);
+        }
+        self.codes.push(self.values.intern(value) + 1);
+    }
+
     /// The value of the last row that has a code.
     fn last(&self) -> Option<&str> {
         let code = self.codes.last()?.checked_sub(1)?;
         Some(self.values.get(code as usize))
+    }
+
+    fn clear(&mut self) {
+        self.values.clear();
+        self.codes.clear();
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.values.memory_bytes() + self.codes.capacity() * size_of::<u32>()
     }
 }
 
@@ -98,19 +113,39 @@ pub(crate) struct Row<'a, V> {
     pub(crate) values: V,
 }
 
+/// Where the new tokens and grams of a line go.
+struct NewInLine<'b> {
+    keys: &'b mut KeySet,
+    grams: &'b mut GramSet,
+}
+
+impl Visitor for NewInLine<'_> {
+    fn token(&mut self, token: &[u8]) {
+        self.keys.insert(Key::token_bytes(token));
+    }
+
+    fn grams(&mut self, begins: Range<usize>) {
+        self.grams.add(begins);
+    }
+}
+
 /// Rows that will be a block.
 pub(crate) struct BlockBuilder {
     timestamps: Vec<i64>,
     lengths: Vec<u32>,
     lines: Vec<u8>,
     metadata: Vec<MetadataColumn>,
+    /// Cleared columns of blocks before, for their memory.
+    spare: Vec<MetadataColumn>,
     by_name: HashMap<Arc<str>, usize, RandomState>,
     /// For each list of names its columns, once a row has them.
     columns_of: Vec<Vec<usize>>,
     metadata_bytes: usize,
     runs: Vec<Run>,
     keys: KeySet,
-    recent: Recent,
+    history: History,
+    /// A column's bytes before compression.
+    raw: Vec<u8>,
 }
 
 impl BlockBuilder {
@@ -120,12 +155,14 @@ impl BlockBuilder {
             lengths: Vec::new(),
             lines: Vec::new(),
             metadata: Vec::new(),
+            spare: Vec::new(),
             by_name: HashMap::default(),
             columns_of: Vec::new(),
             metadata_bytes: 0,
             runs: Vec::new(),
             keys: KeySet::new(),
-            recent: Recent::new(),
+            history: History::new(),
+            raw: Vec::new(),
         }
     }
 
@@ -168,41 +205,19 @@ impl BlockBuilder {
         }
         self.timestamps.push(entry.timestamp_ns);
         self.lengths.push(u32::try_from(entry.line.len()).expect("the writer refuses lines over 32 MiB"));
-        self.push_line(entry.line.as_bytes(), grams);
+        self.lines.extend_from_slice(entry.line.as_bytes());
+        grams.start_line(entry.line.as_bytes());
+        self.history.visit(entry.line.as_bytes(), &mut NewInLine { keys: &mut self.keys, grams });
         if self.columns_of.get(entry.names_id.0).is_none_or(Vec::is_empty) {
             self.find_columns(entry.names_id, entry.names);
         }
         self.metadata_bytes += entry.names.bytes();
         for (index, value) in self.columns_of.get(entry.names_id.0).into_iter().flatten().zip(entry.values) {
             self.metadata_bytes += value.len();
-            let Some(column) = self.metadata.get_mut(*index) else { continue };
-            let code = match column.codes.last() {
-                Some(code) if column.last() == Some(value) => *code,
-                _ => column.values.intern(value) + 1,
-            };
-            column.codes.resize(row as usize, 0);
-            column.codes.push(code);
-        }
-    }
-
-    /// Appends a line; its tokens become keys, its grams go to `grams`. A piece that was met a moment ago has nothing new.
-    fn push_line(&mut self, line: &[u8], grams: &mut GramSet) {
-        let start = self.lines.len();
-        self.lines.extend_from_slice(line);
-        self.lines.extend_from_slice(&[0; PADDING_BYTES]);
-        let BlockBuilder { lines, keys, recent, .. } = self;
-        let text = lines.get(start..).unwrap_or_default();
-        grams.start_line(line);
-        each_piece(text, line.len(), GRAM_BYTES - 1, |from, token_end, to| {
-            let piece = text.get(from..).unwrap_or_default();
-            if token_end == from {
-                grams.add(from, to);
-            } else if recent.is_new(piece, to - from) {
-                keys.insert(Key::token_bytes(piece.get(..token_end - from).unwrap_or_default()));
-                grams.add(from, to);
+            if let Some(column) = self.metadata.get_mut(*index) {
+                column.push(row as usize, value);
             }
-        });
-        lines.truncate(start + line.len());
+        }
     }
 
     /// The names of a list have changed.
@@ -212,13 +227,16 @@ impl BlockBuilder {
 
     /// Finds the columns of a list of names, or makes them.
     fn find_columns(&mut self, names_id: NamesId, names: &Names) {
-        let BlockBuilder { metadata, by_name, columns_of, timestamps, .. } = self;
+        let BlockBuilder { metadata, spare, by_name, columns_of, .. } = self;
         columns_of.resize_with(columns_of.len().max(names_id.0 + 1), Vec::new);
         let Some(columns) = columns_of.get_mut(names_id.0) else { return };
         columns.extend(names.iter().map(|name| {
             *by_name.entry(Arc::clone(name)).or_insert_with(|| {
-                let (name, codes) = (Arc::clone(name), Vec::with_capacity(timestamps.capacity()));
-                metadata.push(MetadataColumn { name, values: Interner::default(), codes });
+                let name = Arc::clone(name);
+                metadata.push(match spare.pop() {
+                    Some(column) => MetadataColumn { name, ..column },
+                    None => MetadataColumn { name, values: Interner::default(), codes: Vec::new() },
+                });
                 metadata.len() - 1
             })
         }));
@@ -256,20 +274,21 @@ impl BlockBuilder {
             });
             Ok(())
         };
-        let mut raw = Vec::new();
-        let encoding = column::encode_timestamps(&self.timestamps, &mut raw);
-        put(ColumnKind::Timestamps, encoding, &raw, 0)?;
+        let raw = &mut self.raw;
         raw.clear();
-        let encoding = column::encode_lengths(&self.lengths, &mut raw);
-        put(ColumnKind::LineLengths, encoding, &raw, 0)?;
+        let encoding = column::encode_timestamps(&self.timestamps, raw);
+        put(ColumnKind::Timestamps, encoding, raw, 0)?;
+        raw.clear();
+        let encoding = column::encode_lengths(&self.lengths, raw);
+        put(ColumnKind::LineLengths, encoding, raw, 0)?;
         put(ColumnKind::Lines, column::LINES_PLAIN, &self.lines, 0)?;
         self.metadata.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         for column in &mut self.metadata {
             column.codes.resize(rows as usize, 0);
             raw.clear();
-            let encoding = dictionary::encode(&column.values, &column.codes, &mut raw);
+            let encoding = dictionary::encode(&column.values, &column.codes, raw);
             let values = u32::try_from(column.values.len()).expect("a row brings at most one value a name");
-            put(ColumnKind::Metadata(Arc::clone(&column.name)), encoding, &raw, values)?;
+            put(ColumnKind::Metadata(Arc::clone(&column.name)), encoding, raw, values)?;
             for value in column.values.iter() {
                 self.keys.insert(Key::metadata(&column.name, value));
             }
@@ -277,21 +296,42 @@ impl BlockBuilder {
         let min_ts = self.runs.iter().map(|run| run.min_ts).min().unwrap_or(0);
         let max_ts = self.runs.iter().map(|run| run.max_ts).max().unwrap_or(0);
         let runs = std::mem::take(&mut self.runs);
+        self.start_anew();
+        let filter = FilterMeta { range: 0..0, hashes: 0, checksum: 0, spread: Spread::Own };
+        Ok(BlockMeta { rows, min_ts, max_ts, runs, columns, filter })
+    }
+
+    fn start_anew(&mut self) {
         self.timestamps.clear();
         self.lengths.clear();
         self.lines.clear();
-        self.metadata.clear();
+        self.metadata.iter_mut().for_each(MetadataColumn::clear);
+        // The first name is the next one's first, too, and mostly the same.
+        self.spare.extend(self.metadata.drain(..).rev());
         self.by_name.clear();
         self.columns_of.iter_mut().for_each(Vec::clear);
-        self.recent.clear();
+        self.history.clear();
         self.metadata_bytes = 0;
-        let filter = FilterMeta { range: 0..0, hashes: 0, checksum: 0, spread: Spread::Own };
-        Ok(BlockMeta { rows, min_ts, max_ts, runs, columns, filter })
     }
 
     /// The keys of the sealed block, to be cleared before the next row.
     pub(crate) fn keys(&mut self) -> &mut KeySet {
         &mut self.keys
+    }
+
+    /// After the last block of a segment: what was known of the segment is not true of the next.
+    pub(crate) fn forget_segment(&mut self) {
+        self.keys.clear();
+        self.columns_of.clear();
+    }
+
+    /// The memory that it keeps when it is empty.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let columns: usize = self.spare.iter().map(MetadataColumn::memory_bytes).sum();
+        let rows = self.timestamps.capacity() * size_of::<i64>() + self.lengths.capacity() * size_of::<u32>();
+        let names = self.by_name.capacity() * size_of::<(Arc<str>, usize)>();
+        let buffers = self.lines.capacity() + self.raw.capacity();
+        columns + rows + names + buffers + self.keys.memory_bytes() + self.history.memory_bytes()
     }
 }
 

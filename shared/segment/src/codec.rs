@@ -51,35 +51,22 @@ impl Codec {
 
 /// Compresses parts one after the other with the same zstd context.
 pub(crate) struct Packer {
-    level: i32,
-    /// Always there; an option only so that it can go back to where it is kept.
-    zstd: Option<Compressor<'static>>,
+    zstd: Compressor<'static>,
     scratch: Vec<u8>,
-}
-
-/// The level whose context is kept from one segment to the next: a fresh segment is small beside zstd's tables. What this
-/// level writes does not depend on what its context wrote before; of levels with a salted hash that is not so.
-const LEVEL_KEPT: i32 = 1;
-
-thread_local! {
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
 impl Packer {
     pub(crate) fn new(level: i32) -> Result<Self, Error> {
         let failed = |error: io::Error| Error::Zstd { part: "writer", why: error.to_string() };
-        let kept = if level == LEVEL_KEPT { COMPRESSOR.take() } else { None };
-        let zstd = kept.map_or_else(|| Compressor::new(level), Ok).map_err(failed)?;
-        Ok(Packer { level, zstd: Some(zstd), scratch: Vec::new() })
+        Ok(Packer { zstd: Compressor::new(level).map_err(failed)?, scratch: Vec::new() })
     }
 
     /// Appends the shorter of the two forms to `out` and says which it is.
     pub(crate) fn pack(&mut self, part: &'static str, raw: &[u8], out: &mut Vec<u8>) -> Result<Codec, Error> {
         self.scratch.clear();
         self.scratch.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-        let failed = |why: String| Error::Zstd { part, why };
-        let zstd = self.zstd.as_mut().ok_or_else(|| failed("no context".to_owned()))?;
-        zstd.compress_to_buffer(raw, &mut self.scratch).map_err(|error| failed(error.to_string()))?;
+        let failed = |error: io::Error| Error::Zstd { part, why: error.to_string() };
+        self.zstd.compress_to_buffer(raw, &mut self.scratch).map_err(failed)?;
         if self.scratch.len() < raw.len() {
             out.extend_from_slice(&self.scratch);
             Ok(Codec::Zstd)
@@ -88,14 +75,15 @@ impl Packer {
             Ok(Codec::Raw)
         }
     }
-}
 
-impl Drop for Packer {
-    fn drop(&mut self) {
-        if self.level == LEVEL_KEPT {
-            // A thread that ends keeps nothing.
-            let _ = COMPRESSOR.try_with(|kept| kept.replace(self.zstd.take()));
-        }
+    /// Gives its buffer back.
+    pub(crate) fn shrink(&mut self) {
+        self.scratch = Vec::new();
+    }
+
+    /// The memory that its buffer keeps.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.scratch.capacity()
     }
 }
 

@@ -180,12 +180,12 @@ impl Filter {
 /// The bits of a key in a filter of `length` bytes: the byte of each, and the bit in it. The key's halves change places to
 /// become the step from one to the next: in a slice all keys begin alike, in their lower halves nothing is.
 fn places(key: Key, hashes: u32, length: usize) -> impl Iterator<Item = (usize, u8)> {
-    let bit_count = length as u128 * 8;
-    let (first, step) = (key.0.wrapping_mul(FACTOR), key.0.rotate_left(32));
-    (0..u64::from(hashes)).map(move |i| {
-        let place = u128::from(first.wrapping_add(i.wrapping_mul(step)));
-        let bit = (place * bit_count) >> 64;
-        (usize::try_from(bit / 8).unwrap_or(0), 1 << (bit % 8))
+    let bit_count = length as u64 * 8;
+    let (mut place, step) = (key.0.wrapping_mul(FACTOR), key.0.rotate_left(32));
+    (0..hashes).map(move |_| {
+        let bit = ((u128::from(place) * u128::from(bit_count)) >> 64) as u64;
+        place = place.wrapping_add(step);
+        ((bit / 8) as usize, 1 << (bit % 8))
     })
 }
 
@@ -282,5 +282,10 @@ impl KeySet {
     pub(crate) fn clear(&mut self) {
         self.slots.fill(0);
         self.len = 0;
+    }
+
+    /// The memory that it keeps.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.slots.len() * size_of::<u64>()
     }
 }

@@ -3,6 +3,8 @@
 //! In: lines, or a filter's raw bytes. Out: "no line holds that text" or "perhaps". A bitmap with one hash a gram: each gram
 //! may be wrong, all grams of a text hardly are. Never says no to a text that stands in a line.
 
+use std::ops::Range;
+
 use crate::Error;
 
 /// Bytes of a gram.
@@ -34,7 +36,7 @@ impl GramSet {
         GramSet { words: Box::new([0; WORDS]), lower: Vec::new() }
     }
 
-    /// Pieces of this line follow. No gram straddles two lines.
+    /// Parts of this line follow. No gram straddles two lines.
     pub(crate) fn start_line(&mut self, line: &[u8]) {
         self.lower.clear();
         self.lower.extend_from_slice(line);
@@ -43,19 +45,23 @@ impl GramSet {
         self.lower.push(0);
     }
 
-    /// Puts in the grams of a piece of the line.
-    pub(crate) fn add(&mut self, from: usize, to: usize) {
+    /// Puts in the grams that begin in a part of the line.
+    pub(crate) fn add(&mut self, begins: Range<usize>) {
         let GramSet { words, lower } = self;
-        for window in lower.get(from..=to).unwrap_or_default().array_windows() {
+        let part = lower.get(begins.start..begins.end + GRAM_BYTES).unwrap_or_default();
+        for window in part.array_windows() {
             let cell = cell(u32::from_le_bytes(*window));
-            let bit = 1 << (cell & 63);
             // Nearly every gram was there before: to look is cheaper than to write it again.
             if let Some(word) = words.get_mut((cell >> 6) as usize)
-                && *word & bit == 0
+                && (*word >> (cell & 63)) & 1 == 0
             {
-                *word |= bit;
+                *word |= 1 << (cell & 63);
             }
         }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.words.fill(0);
     }
 
     /// The filter's bytes: `bits` a gram, but no more than `bytes_max`. None if that leaves less than a bit a gram, which would
@@ -134,7 +140,7 @@ mod tests {
 
     fn add(set: &mut GramSet, line: &str) {
         set.start_line(line.as_bytes());
-        set.add(0, line.len());
+        set.add(0..(line.len() + 1).saturating_sub(GRAM_BYTES));
     }
 
     /// The numbers that FORMAT.md gives.

@@ -29,10 +29,11 @@ mod integers;
 mod interner;
 mod layout;
 mod names;
+mod novelty;
 mod reader;
-mod recent;
 mod streams;
 mod tokens;
+mod tools;
 mod wire;
 
 pub use block::{BlockMeta, Run};

@@ -8,29 +8,26 @@ use std::collections::HashSet;
 use model::{EntryRef, Labels};
 
 use crate::Error;
-use crate::block::{BlockBuilder, BlockMeta, Row, row_digest};
-use crate::codec::Packer;
+use crate::block::{BlockMeta, Row, row_digest};
 use crate::counts::Counter;
 use crate::filter::{Filter, FilterMeta, Key, KeySet};
 use crate::footer::{Footer, SECTION_COUNTS, SECTION_GRAMS, SECTION_STREAMS, SectionMeta};
-use crate::grams::GramSet;
 use crate::layout::{BLOCK_NAMES_MAX, HEADER, LINE_BYTES_MAX, SECTION_BYTES_MAX, Trailer, VERSION, checksum64};
 use crate::names::{Names, NamesId};
 use crate::streams::{self, StreamInfo};
+use crate::tools::Tools;
 use crate::writer::{Options, Segment};
 
 /// Writes a segment from rows in order. For a merge, feed it the rows of a k-way merge by (labels, time).
 pub struct SortedWriter {
     options: Options,
-    packer: Packer,
+    tools: Tools,
     out: Vec<u8>,
     drained_bytes: u64,
-    block: BlockBuilder,
     blocks: Vec<BlockMeta>,
     block_filters: Vec<u8>,
-    /// The distinct keys of each finished block, for the segment's filter.
+    /// The distinct keys of each block but the last, for the segment's filter.
     keys: Vec<Key>,
-    grams: GramSet,
     /// By number; the first is the one that changes.
     names: Vec<Names>,
     streams: Vec<StreamInfo>,
@@ -44,15 +41,13 @@ impl SortedWriter {
     /// Starts a segment.
     pub fn new(options: Options) -> Result<Self, Error> {
         Ok(SortedWriter {
-            packer: Packer::new(options.level)?,
+            tools: Tools::take(options.level)?,
             options: options.within_limits(),
             out: HEADER.to_vec(),
             drained_bytes: 0,
-            block: BlockBuilder::new(),
             blocks: Vec::new(),
             block_filters: Vec::new(),
             keys: Vec::new(),
-            grams: GramSet::new(),
             names: vec![Names::default()],
             streams: Vec::new(),
             counter: Counter::default(),
@@ -67,8 +62,8 @@ impl SortedWriter {
         if self.streams.last().is_some_and(|before| before.labels >= *labels) {
             return Err(Error::Order { why: "streams must ascend" });
         }
-        if self.block.line_bytes() >= self.options.block_bytes_min {
-            self.seal_block()?;
+        if self.tools.block.line_bytes() >= self.options.block_bytes_min {
+            self.end_block()?;
         }
         self.streams.push(StreamInfo {
             labels: labels.clone(),
@@ -94,7 +89,7 @@ impl SortedWriter {
             && !changing.are(names.clone())
         {
             *changing = Names::new(names);
-            self.block.forget_columns(NamesId::CHANGING);
+            self.tools.block.forget_columns(NamesId::CHANGING);
         }
         let values = entry.metadata.iter().map(|(_, value)| *value);
         self.push_values(entry.timestamp_ns, entry.line, NamesId::CHANGING, values)
@@ -130,7 +125,7 @@ impl SortedWriter {
         } else {
             // The first of them is the block's last row: a block only ends when the next row has passed this place.
             if self.same_time.is_empty() {
-                self.same_time.extend(self.block.last_digest());
+                self.same_time.extend(self.tools.block.last_digest());
             }
             let metadata = names.iter().map(|name| &**name).zip(values.clone());
             if !self.same_time.insert(row_digest(line.as_bytes(), metadata)) {
@@ -145,12 +140,12 @@ impl SortedWriter {
         stream.max_ts = timestamp_ns;
         self.counter.add(timestamp_ns, names.level(values.clone()), line.len() as u64);
         if self.is_full(line.len(), metadata_bytes, names.len()) {
-            self.seal_block()?;
+            self.end_block()?;
         }
         let stream = self.streams.last().zip(u32::try_from(self.streams.len() - 1).ok());
         if let Some(((stream, index), names)) = stream.zip(self.names.get(names_id.0)) {
             let row = Row { timestamp_ns, line, names_id, names, values };
-            self.block.push(index, &stream.labels, row, &mut self.grams);
+            self.tools.block.push(index, &stream.labels, row, &mut self.tools.grams);
         }
         Ok(())
     }
@@ -165,7 +160,7 @@ impl SortedWriter {
     /// making. Keys are there twice when they are sorted by slices.
     pub fn memory_bytes(&self) -> usize {
         let keys = (self.keys.capacity() + self.keys.len()) * size_of::<Key>();
-        let block = self.block.line_bytes() + self.block.metadata_bytes();
+        let block = self.tools.block.line_bytes() + self.tools.block.metadata_bytes();
         keys + self.block_filters.capacity() + self.counter.memory_bytes() + block
     }
 
@@ -190,7 +185,7 @@ impl SortedWriter {
         let mut sections = vec![counts, self.put_section(SECTION_STREAMS, "stream table", &table)?];
         let line_bytes: u64 = self.streams.iter().map(|stream| stream.line_bytes).sum();
         let grams_bytes_max = line_bytes / self.options.gram_line_bytes_min.max(1);
-        if let Some(grams) = self.grams.fold(self.options.gram_bits, grams_bytes_max) {
+        if let Some(grams) = self.tools.grams.fold(self.options.gram_bits, grams_bytes_max) {
             sections.push(self.put_section(SECTION_GRAMS, "gram filter", &grams)?);
         }
         let footer_offset = self.offset();
@@ -200,10 +195,12 @@ impl SortedWriter {
         let raw = footer.encode();
         check_size("footer", raw.len(), usize::try_from(SECTION_BYTES_MAX).unwrap_or(usize::MAX))?;
         let start = self.out.len();
-        let codec = self.packer.pack("footer", &raw, &mut self.out)?;
+        let codec = self.tools.packer.pack("footer", &raw, &mut self.out)?;
         let stored = self.out.get(start..).unwrap_or_default().to_vec();
         let raw_len = u32::try_from(raw.len()).unwrap_or(u32::MAX);
         Trailer::encode(footer_offset, &stored, raw_len, codec, &mut self.out)?;
+        let object_len = self.offset();
+        self.tools.keep();
         Ok(Segment {
             min_ts: footer.min_ts(),
             max_ts: footer.max_ts(),
@@ -211,7 +208,7 @@ impl SortedWriter {
             rows_dropped: self.rows_dropped,
             line_bytes: footer.streams.iter().map(|stream| stream.line_bytes).sum(),
             metadata_bytes: footer.streams.iter().map(|stream| stream.metadata_bytes).sum(),
-            object_len: self.offset(),
+            object_len,
             bytes: self.out,
         })
     }
@@ -232,23 +229,29 @@ impl SortedWriter {
 
     fn is_full(&self, line_bytes: usize, metadata_bytes: usize, names: usize) -> bool {
         let Options { block_bytes_max, block_rows_max, .. } = self.options;
-        let block = &self.block;
+        let block = &self.tools.block;
         block.rows() >= block_rows_max as usize
             || block.line_bytes() + line_bytes > block_bytes_max
             || block.metadata_bytes() + metadata_bytes > METADATA_BYTES_PER_LINE_BYTE_MAX * block_bytes_max
             || block.names() + names > BLOCK_NAMES_MAX
     }
 
+    /// Ends a block that another one follows.
+    fn end_block(&mut self) -> Result<(), Error> {
+        self.seal_block()?;
+        self.keys.extend(self.tools.block.keys().iter());
+        self.tools.block.keys().clear();
+        Ok(())
+    }
+
     fn seal_block(&mut self) -> Result<(), Error> {
-        if self.block.rows() == 0 {
+        if self.tools.block.rows() == 0 {
             return Ok(());
         }
         let offset = self.drained_bytes;
-        let mut block = self.block.seal(&mut self.packer, offset, &mut self.out)?;
-        let keys = self.block.keys();
+        let mut block = self.tools.block.seal(&mut self.tools.packer, offset, &mut self.out)?;
+        let keys = self.tools.block.keys();
         block.filter = Filter::build(keys, self.options.block_filter_error_rate).encode(&mut self.block_filters);
-        self.keys.extend(keys.iter());
-        keys.clear();
         self.blocks.push(block);
         Ok(())
     }
@@ -258,6 +261,7 @@ impl SortedWriter {
         if self.blocks.len() < 2 {
             return Ok(Vec::new());
         }
+        self.keys.extend(self.tools.block.keys().iter());
         let count = self.keys.len().div_ceil(self.options.slice_keys_max);
         let mut parts: Vec<Vec<Key>> = vec![Vec::new(); count];
         for key in self.keys.drain(..) {
@@ -280,7 +284,7 @@ impl SortedWriter {
     fn put_section(&mut self, kind: u64, part: &'static str, raw: &[u8]) -> Result<SectionMeta, Error> {
         check_size(part, raw.len(), usize::try_from(SECTION_BYTES_MAX).unwrap_or(usize::MAX))?;
         let (start, offset) = (self.out.len(), self.offset());
-        let codec = self.packer.pack(part, raw, &mut self.out)?;
+        let codec = self.tools.packer.pack(part, raw, &mut self.out)?;
         let checksum = checksum64(self.out.get(start..).unwrap_or_default());
         Ok(SectionMeta { range: offset..self.offset(), raw_len: raw.len() as u64, kind, codec, checksum })
     }

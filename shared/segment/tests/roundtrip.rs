@@ -60,6 +60,20 @@ fn options() -> impl Strategy<Value = Options> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
+    /// A thread's second segment is written with the tools of its first, a new thread's with new ones.
+    #[test]
+    fn kept_tools_do_not_show(batches in prop::collection::vec(prop::collection::vec((labels(), prop::collection::vec(entry(), 1..25)), 1..4), 1..4), options in options()) {
+        let write = |streams: &[(Labels, Vec<Entry>)]| {
+            let mut writer = Writer::new(options.clone());
+            streams.iter().for_each(|(labels, entries)| writer.add(labels, entries));
+            writer.finish().unwrap()
+        };
+        for streams in &batches {
+            let anew = std::thread::scope(|scope| scope.spawn(|| write(streams)).join().unwrap());
+            prop_assert_eq!(write(streams), anew);
+        }
+    }
+
     #[test]
     fn segments_round_trip(streams in prop::collection::vec((labels(), prop::collection::vec(entry(), 0..25)), 1..6), options in options()) {
         let mut writer = Writer::new(options);
