@@ -22,6 +22,7 @@ mod budget;
 mod catalogs;
 mod deadline;
 mod footers;
+mod groups;
 mod prune;
 mod reader;
 mod slices;

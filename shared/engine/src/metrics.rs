@@ -21,6 +21,7 @@ use crate::counted::Counting;
 use crate::duplicates::{self, Masks};
 use crate::footers::OpenSegment;
 use crate::forget;
+use crate::groups::{Group, Parts, groups};
 use crate::hits;
 use crate::needles;
 use crate::plan::{Plan, PlannedBlock, PlannedRun};
@@ -94,8 +95,8 @@ async fn fold_plan(
     let folding = Folding { leaf, steps, scan, sampler, masks, wanted, folds: Mutex::new(folds) };
     let mut work = Vec::new();
     for (place, segment) in plan.segments.iter().enumerate() {
-        let read = segment.blocks.iter().filter(|block| block.skipped.is_none());
-        work.extend(read.map(|block| folding.block(place, &segment.opened, block)));
+        let groups = groups(segment, |block| folding.columns(block), scan.reader());
+        work.extend(groups.into_iter().map(|group| folding.group(place, &segment.opened, group)));
     }
     at_once(scan.blocks_concurrency(), work).await?;
     let mut folds = folding.folds.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -124,10 +125,28 @@ struct Folding<'q> {
 }
 
 impl Folding<'_> {
-    async fn block(&self, place: usize, opened: &Arc<OpenSegment>, block: &PlannedBlock) -> Result<(), Error> {
+    /// What is read of a block.
+    fn columns(&self, block: &PlannedBlock) -> Columns {
         let bulk = Bulk::of_leaf(self.leaf);
         let columns = bulk.map_or_else(|| self.wanted.clone(), |bulk| bulk.columns(self.leaf));
-        let columns = forget::columns(&block.runs, columns);
+        forget::columns(&block.runs, columns)
+    }
+
+    async fn group(&self, place: usize, opened: &Arc<OpenSegment>, group: Group<'_>) -> Result<(), Error> {
+        let read = &group.read(opened, self.scan.reader()).await?;
+        let work = group.blocks.iter().map(|(block, columns)| self.block(place, opened, block, columns, read));
+        at_once(self.scan.threads_max(), work.collect()).await.map(drop)
+    }
+
+    async fn block(
+        &self,
+        place: usize,
+        opened: &Arc<OpenSegment>,
+        block: &PlannedBlock,
+        columns: &Columns,
+        read: &Parts,
+    ) -> Result<(), Error> {
+        let bulk = Bulk::of_leaf(self.leaf);
         let work = Work {
             scan: self.scan.clone(),
             sampler: self.sampler.clone(),
@@ -141,7 +160,7 @@ impl Folding<'_> {
             work.run(rows, &mut fold)?;
             Ok(fold)
         };
-        let fold = self.scan.block(opened.clone(), block.index, &columns, work).await?;
+        let fold = self.scan.block_of(Some(read), opened.clone(), block.index, columns, work).await?;
         self.scan.reader().count(|stats| stats.blocks_read += 1);
         let mut folds = self.lock();
         folds.push(fold);

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::Error;
 use crate::budget::Budget;
 use crate::footers::OpenSegment;
+use crate::groups::Parts;
 use crate::reader::{Reader, corrupt};
 use crate::rows::{Columns, Lines, Rows};
 
@@ -73,7 +74,19 @@ impl Scan {
         columns: &Columns,
         work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let Fetched { rows, stored, lines, permit } = self.fetch(&opened, index, columns).await?;
+        self.block_of(None, opened, index, columns, work).await
+    }
+
+    /// The same for a block whose columns may have been read before.
+    pub(crate) async fn block_of<T: Send + 'static>(
+        &self,
+        read: Option<&Parts>,
+        opened: Arc<OpenSegment>,
+        index: usize,
+        columns: &Columns,
+        work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Fetched { rows, stored, lines, permit } = self.fetch(read, &opened, index, columns).await?;
         let blocks = self.reader.blocks().clone();
         let work = move || {
             let _held = permit;
@@ -97,7 +110,13 @@ impl Scan {
         task.await.map_err(|failure| Error::Internal(format!("a scan ended early: {failure}")))?
     }
 
-    async fn fetch(&self, opened: &OpenSegment, index: usize, columns: &Columns) -> Result<Fetched, Error> {
+    async fn fetch(
+        &self,
+        read: Option<&Parts>,
+        opened: &OpenSegment,
+        index: usize,
+        columns: &Columns,
+    ) -> Result<Fetched, Error> {
         let block = opened.footer.blocks().get(index).ok_or_else(|| corrupt(&opened.segment, &"a block is missing"))?;
         let mut wanted = columns.of(block);
         let row_bytes = (size_of::<i64>() + size_of::<u32>() + size_of::<usize>()) * block.rows as usize;
@@ -107,7 +126,10 @@ impl Scan {
         let lines = self.reader.decoded_lines(opened, &mut wanted);
         self.reader.count(|stats| stats.cache_hits += u64::from(lines.is_some()));
         let ranges: Vec<_> = wanted.iter().map(|column| column.range.clone()).collect();
-        let stored = self.reader.read(opened, &ranges).await?;
+        let stored = match read.and_then(|read| read.of(&ranges)) {
+            Some(stored) => stored,
+            None => self.reader.read(opened, &ranges).await?,
+        };
         Ok(Fetched { rows: block.rows, stored: wanted.into_iter().cloned().zip(stored).collect(), lines, permit })
     }
 }

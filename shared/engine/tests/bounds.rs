@@ -59,21 +59,25 @@ fn engine(store: &Store, open: u64, footers: usize, blocks: usize) -> Engine {
     Engine::new(store.clone(), settings)
 }
 
+fn request(query: &str) -> QueryRequest {
+    let (start_ns, end_ns) = (START_NS, START_NS + 3600 * SECOND_NS);
+    QueryRequest {
+        tenants: vec![TenantId::single()],
+        query: query.to_owned(),
+        when: When::Range { start_ns, end_ns, step_ns: 60 * SECOND_NS, interval_ns: 0 },
+        direction: Direction::Backward,
+        limit: 5000,
+        limits: Limits::default(),
+        partial_series: false,
+    }
+}
+
 /// The answers to everything, and the requests of each.
 async fn ask_all(engine: &Engine, store: &Store) -> (Vec<Value>, IndexStats, Vec<Labels>, Vec<u64>) {
     let (mut values, mut requests) = (Vec::new(), Vec::new());
     let (start_ns, end_ns) = (START_NS, START_NS + 3600 * SECOND_NS);
     for query in QUESTIONS {
-        let request = QueryRequest {
-            tenants: vec![TenantId::single()],
-            query: query.to_owned(),
-            when: When::Range { start_ns, end_ns, step_ns: 60 * SECOND_NS, interval_ns: 0 },
-            direction: Direction::Backward,
-            limit: 5000,
-            limits: Limits::default(),
-            partial_series: false,
-        };
-        let answer = engine.query(request).await.expect("an answer");
+        let answer = engine.query(request(query)).await.expect("an answer");
         values.push(answer.value);
         requests.push(answer.stats.store_requests);
     }
@@ -130,4 +134,37 @@ async fn footers_stay_where_blocks_must_go() {
     assert_eq!(requests[0], 1, "nothing but the LIST: {requests:?}");
     // What was asked of the blocks is in the other cache.
     assert_eq!(requests[3], 1, "{requests:?}");
+}
+
+/// A segment of many blocks, as a merge writes it, is asked for neighbours together.
+#[tokio::test]
+async fn neighbouring_blocks_are_read_by_one_request() {
+    let store = Store::open(&StoreUrl::memory(), []).expect("a store in memory");
+    let entries: Vec<(Labels, Entry)> = (0..3600).map(entry).collect();
+    let mut writer = segment::Writer::new(segment::Options { block_bytes_max: 2 << 10, ..segment::Options::default() });
+    entries.iter().for_each(|(stream, entry)| writer.add(stream, std::slice::from_ref(entry)));
+    let built = writer.finish().expect("a segment");
+    let (min_ts, max_ts) = (built.min_ts, built.max_ts);
+    let key = FreshKey { day: Day::of(min_ts), min_ts, max_ts, batch_id: 1, rows: built.rows };
+    store.put_fresh(&TenantId::single(), key, built.bytes.into()).await.expect("stored");
+    let asked = async |gap: u64| {
+        let settings = EngineSettings {
+            whole_object_bytes_max: 0,
+            tail_bytes: 1 << 10,
+            coalesce_gap_bytes_max: gap,
+            block_cache_memory_bytes_max: 0,
+            ..EngineSettings::default()
+        };
+        let engine = Engine::new(store.clone(), settings);
+        let request = request(QUESTIONS[2]);
+        let said = engine.explain(request.clone()).await.expect("figures");
+        // The footer is kept, so that what is left are the listing and the blocks.
+        let answer = engine.query(request).await.expect("an answer");
+        assert_eq!(said.blocks.requests() + 1, answer.stats.store_requests);
+        (answer.value, answer.stats.blocks_read, answer.stats.store_requests)
+    };
+    let (near, apart) = (asked(128 << 10).await, asked(0).await);
+    assert_eq!((near.0, near.1), (apart.0, apart.1));
+    assert!(near.1 > 30, "{} blocks", near.1);
+    assert_eq!((near.2, apart.2), (2, near.1 + 1), "the listing, and all blocks at once or each by itself");
 }

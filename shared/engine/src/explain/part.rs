@@ -4,6 +4,7 @@
 //! of blocks are added up and not read.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -21,10 +22,11 @@ use crate::counted::Counting;
 use crate::duplicates;
 use crate::footers::OpenSegment;
 use crate::forget;
+use crate::groups::{groups, unread};
 use crate::logs::{LogQuery, Waves};
 use crate::metrics;
 use crate::needles::{self, Need};
-use crate::plan::{Plan, PlannedBlock, Skip};
+use crate::plan::{Plan, PlannedBlock, PlannedSegment, Skip};
 use crate::prune::prune;
 use crate::rows::{Columns, MetadataColumns};
 use crate::scan::Scan;
@@ -76,7 +78,7 @@ pub(crate) async fn of_leaf(leaf: &Leaf<'_>, steps: Steps, scan: &Scan, met: &mu
         explaining.part.blocks.counted += before.saturating_sub(read_blocks(&plan).count()) as u64;
         explaining.took(|part| &mut part.counts);
     }
-    read_blocks(&plan).for_each(|(opened, block)| explaining.read(opened, block));
+    plan.segments.iter().for_each(|segment| explaining.read_in_groups(segment));
     Ok(explaining.part)
 }
 
@@ -205,25 +207,43 @@ impl<'q> Explaining<'q> {
         Ok(())
     }
 
-    /// Adds what reading a block would cost.
+    /// Adds what reading the blocks of a segment would cost, near ones together.
+    fn read_in_groups(&mut self, segment: &PlannedSegment) {
+        let columns = |block: &PlannedBlock| forget::columns(&block.runs, self.columns.clone());
+        for group in groups(segment, columns, self.scan.reader()) {
+            let asked = self.ask(&segment.opened, &group.ranges);
+            for (block, columns) in &group.blocks {
+                self.note(&segment.opened, block, columns, asked);
+            }
+        }
+    }
+
+    /// Adds what reading a block by itself would cost.
     fn read(&mut self, opened: &Arc<OpenSegment>, block: &PlannedBlock) {
-        let Some(meta) = opened.footer.blocks().get(block.index) else { return };
         let columns = forget::columns(&block.runs, self.columns.clone());
-        let columns = columns.of(meta);
-        let mut unread = columns.clone();
-        self.scan.reader().decoded_lines(opened, &mut unread);
-        let ranges: Vec<_> = unread.iter().map(|column| column.range.clone()).collect();
-        let spans = self.scan.reader().spans(opened, &ranges);
-        let is_new = self.met.insert((opened.segment.key.to_string(), block.index));
-        self.part.exact &= is_new || spans.is_empty();
+        let asked = self.ask(opened, &unread(opened, block, &columns, self.scan.reader()));
+        self.note(opened, block, &columns, asked);
+    }
+
+    /// Adds the requests for some ranges; gives whether there are any.
+    fn ask(&mut self, opened: &OpenSegment, ranges: &[Range<u64>]) -> bool {
+        let spans = self.scan.reader().spans(opened, ranges);
         for span in spans.iter().filter(|span| !span.is_empty()) {
             self.part.columns_read += Reads { lists: 0, gets: 1, bytes: span.end - span.start };
         }
+        !spans.is_empty()
+    }
+
+    /// Adds a block that is read, perhaps without asking the store.
+    fn note(&mut self, opened: &OpenSegment, block: &PlannedBlock, columns: &Columns, asked: bool) {
+        let Some(meta) = opened.footer.blocks().get(block.index) else { return };
+        let is_new = self.met.insert((opened.segment.key.to_string(), block.index));
+        self.part.exact &= is_new || !asked;
         self.part.blocks.read += 1;
         // A run of which some time is forgotten is there in pieces, one behind the other.
         let runs = block.runs.chunk_by(|a, b| a.first_row == b.first_row).filter_map(<[_]>::first);
         self.part.rows += runs.map(|run| u64::from(run.rows)).sum::<u64>();
-        self.part.column_bytes += columns.iter().map(|column| column.raw_len).sum::<u64>();
+        self.part.column_bytes += columns.of(meta).iter().map(|column| column.raw_len).sum::<u64>();
     }
 
     /// Adds what the store was asked since this was last called to the figure of a step.
