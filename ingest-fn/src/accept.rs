@@ -14,6 +14,7 @@ use model::{Day, Labels, NANOS_PER_SECOND, TenantId};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::batch::{Batch, Sent, TEXT_BYTES_MAX};
+use crate::buffers::{Buffers, Text};
 use crate::level::{OfStream, detect};
 use crate::names::Names;
 use crate::rates::TenantRates;
@@ -28,6 +29,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) limits: &'a Arc<Limits>,
     pub(crate) streams: &'a KnownStreams,
+    /// Where the text goes when nobody needs it any more.
+    pub(crate) buffers: &'a Buffers,
     pub(crate) now_ns: i64,
     /// The shard of a backfill, which may be as old as it is.
     pub(crate) backfill: Option<&'a str>,
@@ -103,7 +106,8 @@ impl Accepted {
 impl Judge<'_> {
     /// Judges a push, whose text becomes the batch's. `id` is a hash of the body, or what the collector calls it.
     pub(crate) fn judge(&self, mut push: FlatPush, id: u128, rates: &Mutex<TenantRates>) -> Accepted {
-        let batch = Batch::new(std::mem::take(&mut push.text), push.entries.len(), push.values.len());
+        let text = Text::new(std::mem::take(&mut push.text), self.buffers);
+        let batch = Batch::new(text, push.entries.len(), push.values.len());
         let mut accepted = Accepted { batch, ..Accepted::default() };
         let (mut lines, mut bytes) = (0, 0);
         let mut stream_bytes = Vec::with_capacity(push.streams.len());

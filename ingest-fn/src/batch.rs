@@ -8,6 +8,7 @@ use std::ops::Range;
 use loki_api::push::{FlatEntry, FlatPush, Span};
 use model::{Day, EntryRef, EntryVisitor, Labels};
 
+use crate::buffers::Text;
 use crate::level::Level;
 
 /// Bytes of accepted text that a batch may hold.
@@ -22,7 +23,7 @@ pub(crate) struct Batch {
     /// What decides the key: a function of what was sent.
     pub(crate) id: u128,
     /// The push's, and behind it what was added.
-    text: String,
+    text: Text,
     /// The metadata values of all rows, side by side.
     values: Vec<Span>,
     /// Lists of columns; rows with the same names share one.
@@ -58,8 +59,8 @@ pub(crate) struct Row {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     pub(crate) name: Span,
-    /// Which of an entry's values as sent it is; `None`: its level.
-    pub(crate) place: Option<u32>,
+    /// Which of an entry's values as sent it is; behind the last one stands its level.
+    pub(crate) place: u32,
 }
 
 /// An entry as sent.
@@ -104,7 +105,7 @@ pub(crate) struct Full;
 
 impl Batch {
     /// Takes the text of a push that has so many entries and metadata pairs.
-    pub(crate) fn new(text: String, entries: usize, pairs: usize) -> Self {
+    pub(crate) fn new(text: Text, entries: usize, pairs: usize) -> Self {
         // Most entries get a level besides.
         let values = Vec::with_capacity(pairs + entries);
         Batch { text, values, rows: Vec::with_capacity(entries), ..Batch::default() }
@@ -145,7 +146,8 @@ impl Batch {
         let Some(stream) = self.streams.last_mut() else { return Ok(()) };
         let values = self.values.len() as u32;
         let stored = self.columns.get(columns as usize).map(Vec::as_slice).unwrap_or_default();
-        self.values.extend(stored.iter().map(|column| column.place.map_or(level, |place| sent.value(place as usize))));
+        self.values
+            .extend(stored.iter().map(|column| sent.values.get(column.place as usize).map_or(level, |value| *value)));
         self.rows.push(Row { timestamp_ns, line, columns, values });
         stream.rows.end = self.rows.len();
         self.rows_kept += 1;
@@ -157,14 +159,15 @@ impl Batch {
         if text.len() > TEXT_BYTES_MAX.saturating_sub(self.text_bytes) {
             return Err(Full);
         }
-        let added = Span::append(&mut self.text, text).ok_or(Full)?;
+        let added = Span::append(&mut self.text.text, text).ok_or(Full)?;
         self.text_bytes += text.len();
         Ok(added)
     }
 
     /// The place of a level, which mostly was added before.
     fn level(&mut self, word: &str) -> Result<Span, Full> {
-        if let Some(known) = self.levels.iter().find(|known| self.text_of(**known) == word) {
+        let known = self.levels.iter().find(|known| known.len() == word.len() && self.text_of(**known) == word);
+        if let Some(known) = known {
             return Ok(*known);
         }
         let added = self.add_text(word)?;
@@ -191,7 +194,7 @@ impl Batch {
         let columns = |list: &Vec<Column>| size_of_val(list) + list.capacity() * size_of::<Column>();
         let columns: usize = self.columns.iter().map(columns).sum();
         let values = self.values.capacity() * size_of::<Span>();
-        labels + columns + self.text.capacity() + values + self.rows.capacity() * size_of::<Row>()
+        labels + columns + self.text.text.capacity() + values + self.rows.capacity() * size_of::<Row>()
     }
 
     /// Neighbouring rows of one stream and day: what a segment is made of is found once a run, not once a row.
@@ -247,6 +250,6 @@ impl Batch {
 
     /// A piece of the text.
     pub(crate) fn text_of(&self, span: Span) -> &str {
-        span.of(&self.text)
+        span.of(&self.text.text)
     }
 }

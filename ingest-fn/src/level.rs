@@ -11,23 +11,8 @@ use model::Labels;
 pub(crate) const DETECTED_LEVEL: &str = "detected_level";
 const UNKNOWN: &str = "unknown";
 
-/// Words that mean a level, and the level's short form.
-const LEVELS: [(&str, &str); 14] = [
-    ("trace", "trace"),
-    ("trc", "trace"),
-    ("debug", "debug"),
-    ("dbg", "debug"),
-    ("info", "info"),
-    ("inf", "info"),
-    ("information", "info"),
-    ("warn", "warn"),
-    ("wrn", "warn"),
-    ("warning", "warn"),
-    ("error", "error"),
-    ("err", "error"),
-    ("critical", "critical"),
-    ("fatal", "fatal"),
-];
+/// Bytes of the longest word that means a level.
+const WORD_BYTES_MAX: usize = "information".len();
 
 /// Words looked for in a line that has no level field. Of two that begin alike the longer stands first.
 const KEYWORDS: [(&str, &str); 9] = [
@@ -125,7 +110,20 @@ pub(crate) fn detect<'l, 't>(
 
 /// The short form of a known level, in any case.
 fn known(word: &str) -> Option<&'static str> {
-    LEVELS.iter().find(|(long, _)| word.eq_ignore_ascii_case(long)).map(|(_, short)| *short)
+    let mut lower = [0; WORD_BYTES_MAX];
+    let lower = lower.get_mut(..word.len())?;
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    Some(match &*lower {
+        b"trace" | b"trc" => "trace",
+        b"debug" | b"dbg" => "debug",
+        b"info" | b"inf" | b"information" => "info",
+        b"warn" | b"wrn" | b"warning" => "warn",
+        b"error" | b"err" => "error",
+        b"critical" => "critical",
+        b"fatal" => "fatal",
+        _ => return None,
+    })
 }
 
 /// OTLP's numbers: four to a level.

@@ -2,7 +2,7 @@
 //!
 //! In: HTTP requests in the formats of Loki, OpenTelemetry, Elasticsearch and VictoriaLogs, and events of AWS services. Out: one
 //! object for each (tenant, day) of a group of pushes, and an answer once it is stored. The modules follow a push: config, push
-//! (documents, firehose), body (lz4), accept (streams, names, level, rates, refusal), batch, commit, pack, live; events, function and merges for AWS;
+//! (documents, firehose), body (lz4, buffers), accept (streams, names, level, rates, refusal), batch, commit, pack, live; events, function and merges for AWS;
 //! error, metrics.
 
 pub mod config;
@@ -12,6 +12,7 @@ mod firehose;
 mod push;
 
 mod body;
+mod buffers;
 mod lz4;
 
 mod accept;
@@ -56,6 +57,7 @@ pub use upkeep::{Upkeep, upkeep};
 pub use ::upkeep as care;
 
 use body::BodyBudget;
+use buffers::Buffers;
 use commit::Committer;
 use live::Listener;
 use metrics::Metrics;
@@ -71,6 +73,7 @@ pub struct Ingest {
     config: Arc<Config>,
     bodies: BodyBudget,
     decode_turns: Arc<Semaphore>,
+    buffers: Buffers,
     labels: Arc<KnownLabels>,
     streams: Arc<KnownStreams>,
     rates: Arc<Rates>,
@@ -87,6 +90,7 @@ impl Ingest {
             config,
             bodies: BodyBudget::new(commit.queue_bytes_max),
             decode_turns: Arc::new(Semaphore::new(DECODES_MAX)),
+            buffers: Buffers::default(),
             labels: Arc::default(),
             streams: Arc::default(),
             rates: Arc::default(),

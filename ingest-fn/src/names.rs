@@ -59,10 +59,9 @@ impl<'p> Names<'p> {
         let spans = self.sent.names(list);
         let sent: Vec<&str> = spans.iter().map(|name| batch.text_of(*name)).collect();
         let telling = Telling::new(&sent, limits);
-        let mut stored: Vec<(Cow<'_, str>, Option<u32>)> =
-            sent.iter().copied().map(label_name).zip((0..).map(Some)).collect();
+        let mut stored: Vec<(Cow<'_, str>, u32)> = sent.iter().copied().map(label_name).zip(0..).collect();
         if has_level {
-            stored.push((Cow::Borrowed(DETECTED_LEVEL), None));
+            stored.push((Cow::Borrowed(DETECTED_LEVEL), spans.len() as u32));
         }
         stored.retain(|(name, _)| !name.is_empty());
         // Stable, so that of equal names the one sent last stays.
@@ -71,17 +70,16 @@ impl<'p> Names<'p> {
         stored.dedup_by(|earlier, kept| earlier.0 == kept.0);
         stored.reverse();
         // A name that stays as it is stays where it is.
-        let place =
-            |(name, place): (Cow<'_, str>, Option<u32>)| match (place.and_then(|at| spans.get(at as usize)), name) {
-                (Some(span), Cow::Borrowed(_)) => (Ok(*span), place),
-                (_, name) => (Err(name.into_owned()), place),
-            };
-        let stored: Vec<(Result<Span, String>, Option<u32>)> = stored.into_iter().map(place).collect();
-        let columns: Result<_, Full> = stored
-            .into_iter()
-            .map(|(name, place)| Ok(Column { name: name.or_else(|name| batch.add_text(&name))?, place }))
-            .collect();
-        Ok(Known { telling, columns: batch.add_columns(columns?) })
+        let place = |(name, place): (Cow<'_, str>, u32)| match (spans.get(place as usize), name) {
+            (Some(span), Cow::Borrowed(_)) => (Ok(*span), place),
+            (_, name) => (Err(name.into_owned()), place),
+        };
+        let stored: Vec<(Result<Span, String>, u32)> = stored.into_iter().map(place).collect();
+        let mut columns = Vec::with_capacity(stored.len());
+        for (name, place) in stored {
+            columns.push(Column { name: name.or_else(|name| batch.add_text(&name))?, place });
+        }
+        Ok(Known { telling, columns: batch.add_columns(columns) })
     }
 }
 
@@ -89,6 +87,7 @@ impl<'p> Names<'p> {
 mod tests {
     use super::*;
     use crate::batch::Sent;
+    use crate::buffers::{Buffers, Text};
     use crate::level::Level;
     use loki_api::push::{FlatPush, PushEntry, PushRequest, PushStream};
     use model::Labels;
@@ -113,7 +112,7 @@ mod tests {
             stream.entries.push(PushEntry { metadata: start..stream.metadata.len(), ..PushEntry::default() });
         }
         let push = FlatPush::gather(&PushRequest { streams: vec![stream] }, 0).expect("small");
-        let mut batch = Batch::new(push.text.clone(), 7, 0);
+        let mut batch = Batch::new(Text::new(push.text.clone(), &Buffers::default()), 7, 0);
         batch.start_stream(Labels::default());
         let mut names = Names::new(&push.names);
         for (entry, (_, level, _)) in push.entries.iter().zip(entries) {

@@ -149,7 +149,7 @@ impl Ingest {
             Format::Json => self.judge_request(tenant, &wire, &body, &push::decode_json(&body)?),
             Format::LegacyJson => self.judge_request(tenant, &wire, &body, &push::decode_legacy_json(&body)?),
             Format::Protobuf => {
-                let body = push::unsnap(&body, bytes_max)?;
+                let body = push::unsnap_into(&body, bytes_max, |bytes| self.buffers.take(bytes))?;
                 let id = wire.id_of(&body);
                 self.judge_push(tenant, &wire, id, push::decode_known_protobuf(body, &self.labels)?)
             }
@@ -256,7 +256,14 @@ impl Ingest {
             return Accepted::blocked(&push, blocked);
         }
         let limits = self.config.limits(tenant);
-        let judge = Judge { tenant, limits: &limits, streams: &self.streams, now_ns: (self.now)(), backfill };
+        let judge = Judge {
+            tenant,
+            limits: &limits,
+            streams: &self.streams,
+            buffers: &self.buffers,
+            now_ns: (self.now)(),
+            backfill,
+        };
         let rates = self.rates.of(tenant, judge.limits, judge.now_ns);
         judge.judge(push, id, &rates)
     }

@@ -307,6 +307,17 @@ fn flatten(name: String, key_bytes: usize, value: AnyValue, leaves: &mut Vec<Att
     }
 }
 
+/// The bytes that a name may have.
+const NAME_BYTES: [bool; 256] = {
+    let mut all = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        all[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+        byte += 1;
+    }
+    all
+};
+
 /// A name as Prometheus allows it: everything but ASCII letters and digits becomes `_`, and it begins with a letter or `__`.
 pub fn label_name(name: &str) -> Cow<'_, str> {
     let bytes = name.as_bytes();
@@ -315,7 +326,7 @@ pub fn label_name(name: &str) -> Cow<'_, str> {
         [b'_', b'_', ..] | [] => true,
         _ => false,
     };
-    if begins_well && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_') {
+    if begins_well && bytes.iter().all(|b| NAME_BYTES[usize::from(*b)]) {
         return Cow::Borrowed(name);
     }
     let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

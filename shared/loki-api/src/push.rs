@@ -30,7 +30,7 @@ pub use known::KnownLabels;
 pub use labels::{LabelsError, ParsedLabels, parse_labels};
 pub use legacy::decode_legacy_json;
 pub use name_lists::NameLists;
-pub use protobuf::{decode_known_protobuf, decode_protobuf, encode_protobuf, unsnap};
+pub use protobuf::{decode_known_protobuf, decode_protobuf, encode_protobuf, unsnap, unsnap_into};
 
 /// Streams, entries and metadata pairs that one push may unfold to: a body of tiny entries takes about fifty times its size.
 pub const ITEMS_MAX: usize = 8 << 20;
@@ -116,7 +116,11 @@ impl Budget {
     }
 
     pub(crate) fn take(&mut self) -> Result<(), DecodeError> {
-        self.0 = self.0.checked_sub(1).ok_or(DecodeError::TooMany)?;
+        self.take_many(1)
+    }
+
+    pub(crate) fn take_many(&mut self, items: usize) -> Result<(), DecodeError> {
+        self.0 = self.0.checked_sub(items).ok_or(DecodeError::TooMany)?;
         Ok(())
     }
 }

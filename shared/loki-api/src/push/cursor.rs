@@ -8,9 +8,14 @@ use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use super::DecodeError;
 use super::fields::{cut_off, refused, wrong_type};
 use super::flat::Span;
+use super::name_lists::NameLists;
 
 /// Bytes of the longest number.
 const VARINT_BYTES_MAX: usize = 10;
+
+/// Wire types of nearly all fields.
+const VARINT: u32 = WireType::Varint as u32;
+const LENGTH_DELIMITED: u32 = WireType::LengthDelimited as u32;
 
 /// The keys of a pair in an entry, and of its name and value.
 const PAIR_KEY: u8 = 3 << 3 | 2;
@@ -75,21 +80,21 @@ impl Cursor {
     }
 
     /// Takes the field at the head of what is left up to `end`, which is something.
-    #[inline]
+    #[inline(always)]
     pub(super) fn field(&mut self, end: usize) -> Result<(u32, Found), DecodeError> {
-        match self.bytes.get(self.at) {
-            Some(key @ 8..0x80) if key & 0b111 == WireType::LengthDelimited as u8 => {
-                let number = u32::from(key >> 3);
+        let Some(&key @ 8..0x80) = self.bytes.get(self.at) else { return self.rare_field(end) };
+        let found = match u32::from(key & 0b111) {
+            LENGTH_DELIMITED => {
                 self.at += 1;
-                Ok((number, Found::Bytes(self.length(end)?)))
+                Found::Bytes(self.length(end)?)
             }
-            Some(key @ 8..0x80) if key & 0b111 == WireType::Varint as u8 => {
-                let number = u32::from(key >> 3);
+            VARINT => {
                 self.at += 1;
-                Ok((number, Found::Number(self.varint(end)?)))
+                Found::Number(self.varint(end).ok_or_else(invalid_varint)?)
             }
-            _ => self.rare_field(end),
-        }
+            _ => return self.rare_field(end),
+        };
+        Ok((u32::from(key >> 3), found))
     }
 
     /// A field of a high number or of another type, or none at all.
@@ -106,7 +111,7 @@ impl Cursor {
         };
         self.blank(found.unwrap_or(key_end));
         let found = match wire_type {
-            WireType::Varint => Found::Number(self.varint(end)?),
+            WireType::Varint => Found::Number(self.varint(end).ok_or_else(invalid_varint)?),
             WireType::LengthDelimited => Found::Bytes(self.length(end)?),
             _ => Found::Other,
         };
@@ -114,45 +119,41 @@ impl Cursor {
     }
 
     /// Reads a length; gives where the bytes end that have it.
-    #[inline]
+    #[inline(always)]
     fn length(&mut self, end: usize) -> Result<usize, DecodeError> {
-        let length = self.varint(end)?;
+        let length = self.varint(end).ok_or_else(invalid_varint)?;
         let bytes_end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
         bytes_end.filter(|bytes_end| *bytes_end <= end).ok_or_else(cut_off)
     }
 
-    #[inline]
-    fn varint(&mut self, end: usize) -> Result<u64, DecodeError> {
-        match self.bytes.get_mut(self.at..end) {
-            Some([byte @ 0..0x80, ..]) => {
+    #[inline(always)]
+    fn varint(&mut self, end: usize) -> Option<u64> {
+        match self.bytes.get_mut(self.at..end)? {
+            [byte @ 0..0x80, ..] => {
                 self.at += 1;
-                Ok(u64::from(*byte))
+                Some(u64::from(*byte))
             }
-            Some([low, high @ 0..0x80, ..]) => {
+            [low, high @ 0..0x80, ..] => {
                 *low &= 0x7f;
                 self.at += 2;
-                Ok(u64::from(*high) << 7 | u64::from(*low))
+                Some(u64::from(*high) << 7 | u64::from(*low))
             }
             _ => self.long_varint(end),
         }
     }
 
-    fn long_varint(&mut self, end: usize) -> Result<u64, DecodeError> {
+    fn long_varint(&mut self, end: usize) -> Option<u64> {
         let mut value = 0;
-        let rest = self.bytes.get_mut(self.at..end).unwrap_or_default();
-        for (place, byte) in rest.iter_mut().take(VARINT_BYTES_MAX).enumerate() {
+        for (place, byte) in self.bytes.get_mut(self.at..end)?.iter_mut().take(VARINT_BYTES_MAX).enumerate() {
             value |= u64::from(*byte & 0x7f) << (7 * place);
             if *byte < 0x80 {
-                // The last of ten has room for a single bit.
-                if place + 1 == VARINT_BYTES_MAX && *byte > 1 {
-                    break;
-                }
                 self.at += place + 1;
-                return Ok(value);
+                // The last of ten has room for a single bit.
+                return (place + 1 < VARINT_BYTES_MAX || *byte <= 1).then_some(value);
             }
             *byte &= 0x7f;
         }
-        Err(invalid_varint())
+        None
     }
 
     /// Takes the bytes up to `end` as text.
@@ -202,21 +203,32 @@ impl Cursor {
         })
     }
 
-    /// Takes the value of the pair at the head of what is left of an entry if its name is written as that of a short pair was.
+    /// Takes pairs at the head of what is left of an entry as long as each is short and its name written as that of the list that
+    /// most likely follows. Gives the list that it came to, and adds the values.
     #[inline]
-    pub(super) fn pair_like(&mut self, written: Span, end: usize) -> Option<Span> {
-        let rest = self.bytes.get(self.at..end)?;
-        let (&[PAIR_KEY, length], rest) = rest.split_first_chunk::<2>()? else { return None };
-        let (name, behind) = rest.split_at_checked(written.len())?;
-        let (&value_length, values) = behind.split_first()?;
-        let value_length = usize::from(value_length);
-        let is_whole = usize::from(length) == written.len() + 1 + value_length && length < 0x80;
-        if !is_whole || value_length > values.len() || name != written.of_bytes(&self.bytes) {
-            return None;
+    pub(super) fn likely_pairs(
+        &mut self,
+        end: usize,
+        names: &NameLists,
+        mut list: u32,
+        values: &mut Vec<Span>,
+    ) -> Option<u32> {
+        let mut rest = self.bytes.get(self.at..end)?;
+        while let Some((longer, written)) = names.likely(list)
+            && let Some((&[PAIR_KEY, length], behind)) = rest.split_first_chunk::<2>()
+            && let Some((name, behind)) = behind.split_at_checked(written.len())
+            && let Some((&value_length, behind)) = behind.split_first()
+            && let Some((value, behind)) = behind.split_at_checked(usize::from(value_length))
+            && usize::from(length) == name.len() + 1 + value.len()
+            && length < 0x80
+            && name == written.of_bytes(&self.bytes)
+        {
+            let value_end = end - behind.len();
+            values.push(Span::new(value_end - value.len(), value_end));
+            (list, rest) = (longer, behind);
         }
-        let value = self.at + written.len() + 3;
-        self.at = value + value_length;
-        Some(Span::new(value, self.at))
+        self.at = end - rest.len();
+        Some(list)
     }
 }
 
@@ -236,7 +248,7 @@ mod tests {
             let mut rest = bytes;
             let want = decode_varint(&mut rest).map_err(refused);
             let mut cursor = Cursor::new(bytes.to_vec());
-            assert_eq!(cursor.varint(bytes.len()), want, "{bytes:?}");
+            assert_eq!(cursor.varint(bytes.len()).ok_or_else(invalid_varint), want, "{bytes:?}");
             if want.is_ok() {
                 assert_eq!(cursor.at, bytes.len() - rest.len(), "{bytes:?}");
                 assert!(cursor.bytes[..cursor.at].is_ascii(), "{bytes:?}");

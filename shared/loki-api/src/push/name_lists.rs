@@ -12,7 +12,7 @@ const CHILDREN_TRIED_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameLists(Vec<List>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct List {
     /// The last name.
     name: Span,
@@ -22,6 +22,8 @@ struct List {
     parent: u32,
     /// The child found last; 0 if there is none.
     child: u32,
+    /// How that one's name is written.
+    child_written: Span,
     /// Another child of the parent; 0 if there is none.
     sibling: u32,
     len: u32,
@@ -30,15 +32,7 @@ struct List {
 
 impl Default for NameLists {
     fn default() -> Self {
-        NameLists(vec![List {
-            name: Span::default(),
-            written: Span::default(),
-            parent: 0,
-            child: 0,
-            sibling: 0,
-            len: 0,
-            bytes: 0,
-        }])
+        NameLists(vec![List::default()])
     }
 }
 
@@ -78,9 +72,8 @@ impl NameLists {
     /// The child found last, if its name is `written` somewhere, and where that is.
     #[inline]
     pub(super) fn likely(&self, list: u32) -> Option<(u32, Span)> {
-        let child = self.0.get(list as usize)?.child;
-        let written = self.0.get(child as usize)?.written;
-        (!written.is_empty()).then_some((child, written))
+        let list = self.0.get(list as usize)?;
+        (!list.child_written.is_empty()).then_some((list.child, list.child_written))
     }
 
     /// The list that has one name more, if it is known. `text` is where the names are.
@@ -100,9 +93,11 @@ impl NameLists {
             let child = self.0.get(before as usize)?.sibling;
             let known = self.0.get(child as usize).filter(|_| child != Self::EMPTY)?;
             if known.name.of_bytes(text) == name {
-                self.0.get_mut(before as usize)?.sibling = known.sibling;
+                let (written, sibling) = (known.written, known.sibling);
+                self.0.get_mut(before as usize)?.sibling = sibling;
                 self.0.get_mut(child as usize)?.sibling = first;
-                self.0.get_mut(list as usize)?.child = child;
+                let parent = self.0.get_mut(list as usize)?;
+                (parent.child, parent.child_written) = (child, written);
                 return Some(child);
             }
             before = child;
@@ -117,8 +112,9 @@ impl NameLists {
         if let Some(parent) = self.0.get_mut(list as usize) {
             (len, bytes) = (len + parent.len, bytes + parent.bytes);
             sibling = std::mem::replace(&mut parent.child, number);
+            parent.child_written = written;
         }
-        self.0.push(List { name, written, parent: list, child: Self::EMPTY, sibling, len, bytes });
+        self.0.push(List { name, written, parent: list, sibling, len, bytes, ..List::default() });
         number
     }
 

@@ -23,12 +23,21 @@ const PAIR_BYTES_USUAL: usize = 64;
 
 /// Undoes snappy's block format, refusing what would grow beyond `bytes_max`.
 pub fn unsnap(body: &[u8], bytes_max: u64) -> Result<Vec<u8>, DecodeError> {
+    unsnap_into(body, bytes_max, |_| Vec::new())
+}
+
+/// [`unsnap`] into a buffer, which is asked for so many bytes; what it holds is written over.
+pub fn unsnap_into(body: &[u8], bytes_max: u64, buffer: impl FnOnce(usize) -> Vec<u8>) -> Result<Vec<u8>, DecodeError> {
     let length = snap::raw::decompress_len(body).map_err(|_| DecodeError::Snappy)?;
     let size = length as u64;
     if size > bytes_max {
         return Err(DecodeError::TooLarge { size, max: bytes_max });
     }
-    let mut plain = Vec::with_capacity(length + SPARE_BYTES);
+    let room = length.saturating_add(SPARE_BYTES);
+    let mut plain = buffer(room);
+    if plain.capacity() < room {
+        plain = Vec::with_capacity(room);
+    }
     plain.resize(length, 0);
     let written = snap::raw::Decoder::new().decompress(body, &mut plain).map_err(|_| DecodeError::Snappy)?;
     plain.truncate(written);
@@ -110,9 +119,8 @@ impl Reader<'_> {
         };
         while self.cursor.is_before(end) {
             if self.cursor.is_at_pair()
-                && let Some(list) = self.short_pair(entry.names, end)
+                && let Some(list) = self.short_pairs(entry.names, end)?
             {
-                self.budget.take()?;
                 entry.names = list;
                 continue;
             }
@@ -131,17 +139,18 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Takes a pair that is written as nearly all are; gives the list of names that ends with its name.
+    /// Takes pairs that are written as nearly all are; gives the list of names that ends with the last of them.
     #[inline]
-    fn short_pair(&mut self, names: u32, end: usize) -> Option<u32> {
-        if let Some((list, written)) = self.push.names.likely(names)
-            && let Some(value) = self.cursor.pair_like(written, end)
-        {
-            self.push.values.push(value);
-            return Some(list);
+    fn short_pairs(&mut self, names: u32, end: usize) -> Result<Option<u32>, DecodeError> {
+        let FlatPush { names: lists, values, .. } = &mut self.push;
+        let known = values.len();
+        if let Some(list) = self.cursor.likely_pairs(end, lists, names, values).filter(|list| *list != names) {
+            self.budget.take_many(values.len() - known)?;
+            return Ok(Some(list));
         }
-        let pair = self.cursor.short_pair(end)?;
-        Some(self.with_pair(names, pair.name, pair.value, pair.written))
+        let Some(pair) = self.cursor.short_pair(end) else { return Ok(None) };
+        self.budget.take()?;
+        Ok(Some(self.with_pair(names, pair.name, pair.value, pair.written)))
     }
 
     /// Keeps a value; gives the list of names that ends with its name.
@@ -322,5 +331,19 @@ mod tests {
         let body = [0x80, 0x80, 0x80, 0x80, 0x08, 0];
         assert!(matches!(unsnap(&body, BODY_BYTES_MAX), Err(DecodeError::TooLarge { .. })));
         assert_eq!(unsnap(b"\xff\xfe not snappy", BODY_BYTES_MAX), Err(DecodeError::Snappy));
+    }
+
+    /// A buffer that held something else, longer or shorter, or too short to be of use.
+    #[test]
+    fn nothing_of_what_a_buffer_held_is_left() {
+        let text = b"abcabcabcabcabcabcabc".repeat(50);
+        let body = snap::raw::Encoder::new().compress_vec(&text).expect("short");
+        for (held, capacity) in [(0, 0), (10, 10), (10, 9000), (text.len(), 9000), (8999, 9000)] {
+            let mut buffer = Vec::with_capacity(capacity);
+            buffer.resize(held, b'x');
+            assert_eq!(unsnap_into(&body, BODY_BYTES_MAX, |_| buffer), Ok(text.clone()), "{held} {capacity}");
+        }
+        let cut = &body[..body.len() - 1];
+        assert_eq!(unsnap_into(cut, BODY_BYTES_MAX, |_| vec![b'x'; 9000]), Err(DecodeError::Snappy));
     }
 }
