@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Bytes of the smallest buffer that is kept: a smaller one is filled with zeros soon enough.
+const BUFFER_BYTES_MIN: usize = 64 << 10;
 /// Bytes of buffers that wait for bodies. The oldest are dropped for newer ones.
 const BYTES_MAX: usize = 16 << 20;
 
@@ -23,7 +25,7 @@ impl Buffers {
     }
 
     fn give(&self, buffer: Vec<u8>) {
-        if buffer.is_empty() || buffer.capacity() > BYTES_MAX {
+        if !(BUFFER_BYTES_MIN..=BYTES_MAX).contains(&buffer.capacity()) {
             return;
         }
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,11 +62,13 @@ mod tests {
     #[test]
     fn a_buffer_comes_back_to_whom_it_fits() {
         let buffers = Buffers::default();
+        let bytes = BUFFER_BYTES_MIN + 1000;
+        drop(Text::new("x".repeat(bytes), &buffers));
         drop(Text::new("x".repeat(1000), &buffers));
-        assert_eq!(buffers.take(1001).capacity(), 0, "too small");
-        assert_eq!(buffers.take(499).capacity(), 0, "far too large");
-        assert_eq!(buffers.take(600).len(), 1000, "as it was left");
-        assert_eq!(buffers.take(600).capacity(), 0, "gone");
+        assert_eq!(buffers.take(1000).capacity(), 0, "not kept, and what is kept is far too large");
+        assert_eq!(buffers.take(bytes + 1).capacity(), 0, "too small");
+        assert_eq!(buffers.take(bytes - 500).len(), bytes, "as it was left");
+        assert_eq!(buffers.take(bytes - 500).capacity(), 0, "gone");
     }
 
     #[test]

@@ -22,10 +22,10 @@ const INTERNAL_LABELS: [&str; 2] = ["__aggregated_metric__", "__pattern__"];
 /// The labels of a backfilled stream; no client may send them.
 pub(crate) const BACKFILL_LABELS: [&str; 2] = ["__backfill__", "__backfill_shard__"];
 
-/// Limits whose streams are remembered: beyond them those that came first are forgotten.
+/// Limits whose streams are remembered: beyond them those that were not asked for are forgotten.
 const LIMITS_MAX: usize = 16;
-/// Bytes of labels that are remembered for one of them; beyond them all of its are forgotten.
-const LABEL_BYTES_MAX: usize = 2 << 20;
+/// Bytes of all labels that are remembered. In memory they take about four times as much.
+const LABEL_BYTES_MAX: usize = 4 << 20;
 
 /// A stream that may be stored.
 #[derive(Debug)]
@@ -37,7 +37,11 @@ pub(crate) struct KnownStream {
 
 /// Remembers streams.
 #[derive(Debug, Default)]
-pub(crate) struct KnownStreams(Mutex<VecDeque<OfLimits>>);
+pub(crate) struct KnownStreams(Mutex<Memory>);
+
+/// The limits asked for last stand first.
+#[derive(Debug, Default)]
+struct Memory(VecDeque<OfLimits>);
 
 /// The streams that were judged by one set of limits. Holding it keeps its address from being that of other limits.
 #[derive(Debug)]
@@ -59,34 +63,49 @@ impl KnownStreams {
         if backfill.is_some() {
             return judge(labels, tenant, limits, backfill).map(Arc::new);
         }
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = all.iter().position(|known| Arc::ptr_eq(&known.limits, limits)).unwrap_or_else(|| {
-            all.truncate(LIMITS_MAX - 1);
-            all.push_front(OfLimits { limits: Arc::clone(limits), streams: HashMap::default(), bytes: 0 });
-            0
-        });
-        let Some(known) = all.get_mut(place) else { return judge(labels, tenant, limits, None).map(Arc::new) };
-        if let Some(stream) = known.streams.get(labels) {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = memory.of(limits).streams.get(labels) {
             return Ok(Arc::clone(stream));
         }
         let stream = Arc::new(judge(labels, tenant, limits, None)?);
-        known.remember(labels, Arc::clone(&stream));
+        memory.remember(labels, Arc::clone(&stream), limits);
         Ok(stream)
     }
 }
 
-impl OfLimits {
-    fn remember(&mut self, labels: &Labels, stream: Arc<KnownStream>) {
+impl Memory {
+    /// The streams judged by these limits, which from now on stand first.
+    fn of(&mut self, limits: &Arc<Limits>) -> &mut OfLimits {
+        let place = self.0.iter().position(|known| Arc::ptr_eq(&known.limits, limits));
+        if place != Some(0) {
+            let known = place.and_then(|place| self.0.remove(place));
+            let new = || OfLimits { limits: Arc::clone(limits), streams: HashMap::default(), bytes: 0 };
+            self.0.push_front(known.unwrap_or_else(new));
+            self.0.truncate(LIMITS_MAX);
+        }
+        &mut self.0[0]
+    }
+
+    /// Keeps a stream, and forgets those of other limits, or at last of these, where there is no room for all.
+    fn remember(&mut self, labels: &Labels, stream: Arc<KnownStream>, limits: &Arc<Limits>) {
         let bytes = labels.byte_len() + stream.labels.byte_len();
         if bytes > LABEL_BYTES_MAX {
             return;
         }
-        if self.bytes + bytes > LABEL_BYTES_MAX {
-            self.streams.clear();
-            self.bytes = 0;
+        while self.0.len() > 1 && self.bytes() + bytes > LABEL_BYTES_MAX {
+            self.0.pop_back();
         }
-        self.bytes += bytes;
-        self.streams.insert(labels.clone(), stream);
+        let known = self.of(limits);
+        if known.bytes + bytes > LABEL_BYTES_MAX {
+            known.streams.clear();
+            known.bytes = 0;
+        }
+        known.bytes += bytes;
+        known.streams.insert(labels.clone(), stream);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|known| known.bytes).sum()
     }
 }
 
@@ -176,7 +195,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(known.0.lock().expect("no panic").len(), LIMITS_MAX);
+        assert_eq!(known.0.lock().expect("no panic").0.len(), LIMITS_MAX);
     }
 
     #[test]
@@ -194,17 +213,24 @@ mod tests {
         assert!(Arc::ptr_eq(&know(None), &first));
     }
 
+    /// More labels than there is room for, of two limits in turn and then of one of them.
     #[test]
     fn what_is_remembered_is_bounded() {
         let (known, tenant) = (KnownStreams::default(), TenantId::single());
-        let limits = limits(&["app"], 100);
-        for i in 0..3000 {
-            let labels = Labels::from_pairs([("app", format!("{i}{}", "x".repeat(1000)))]);
-            known.know(&labels, &tenant, &limits, None).expect("may be stored");
-            let all = known.0.lock().expect("no panic");
-            let bytes = |(sent, stream): (&Labels, &Arc<KnownStream>)| sent.byte_len() + stream.labels.byte_len();
-            let held: usize = all[0].streams.iter().map(bytes).sum();
-            assert!(held == all[0].bytes && held <= LABEL_BYTES_MAX);
+        let both = [limits(&["app"], 100), limits(&["app"], 100)];
+        let mut most = 0;
+        for i in 0..12_000 {
+            let limits = if i < 6000 { &both[i % 2] } else { &both[0] };
+            let labels = Labels::from_pairs([("app", format!("{i}{}", "x".repeat(400)))]);
+            known.know(&labels, &tenant, limits, None).expect("may be stored");
+            let memory = known.0.lock().expect("no panic");
+            most = most.max(memory.bytes());
+            if i % 1000 == 0 {
+                let bytes = |(sent, stream): (&Labels, &Arc<KnownStream>)| sent.byte_len() + stream.labels.byte_len();
+                let held = memory.0.iter().flat_map(|known| &known.streams).map(bytes).sum::<usize>();
+                assert_eq!(held, memory.bytes());
+            }
         }
+        assert!((LABEL_BYTES_MAX / 2..=LABEL_BYTES_MAX).contains(&most), "{most}");
     }
 }

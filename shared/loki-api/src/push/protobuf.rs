@@ -260,6 +260,43 @@ mod tests {
         }
     }
 
+    fn field(key: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut out = vec![key];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+        out.extend_from_slice(bytes);
+        out
+    }
+
+    proptest! {
+        /// Bytes that are no text, beginnings and ends of characters among them, spoil nothing but the text that they are in.
+        #[test]
+        fn texts_are_mended_one_by_one(texts in proptest::collection::vec("[a\u{e9}\u{20ac}]{0,3}", 0..12), cuts in any::<u64>()) {
+            let cut = |(place, text): (usize, &String)| {
+                let bytes = text.as_bytes();
+                match cuts >> (place * 4) & 0b11 {
+                    0b01 => bytes.get(1..).unwrap_or_default().to_vec(),
+                    0b10 => bytes.get(..bytes.len().saturating_sub(1)).unwrap_or_default().to_vec(),
+                    _ => bytes.to_vec(),
+                }
+            };
+            let texts: Vec<Vec<u8>> = texts.iter().enumerate().map(cut).collect();
+            let mut stream = field(0x0a, b"{a=\"b\"}");
+            for texts in texts.chunks(3) {
+                let pair = texts.windows(2).flat_map(|pair| field(0x1a, &[field(0x0a, &pair[0]), field(0x12, &pair[1])].concat()));
+                let entry = [field(0x12, &texts[0]), pair.collect()].concat();
+                stream.extend(field(0x12, &entry));
+            }
+            let request = decode_protobuf(&field(0x0a, &stream)).expect("decodes");
+            let mended = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+            for (entry, texts) in request.streams[0].entries.iter().zip(texts.chunks(3)) {
+                prop_assert_eq!(&*entry.line, mended(&texts[0]));
+                let read = request.streams[0].metadata_of(entry).iter().map(|(n, v)| (n.to_string(), v.to_string()));
+                let want: Vec<_> = texts.windows(2).map(|pair| (mended(&pair[0]), mended(&pair[1]))).collect();
+                prop_assert_eq!(read.collect::<Vec<_>>(), want);
+            }
+        }
+    }
+
     #[test]
     fn pairs_come_in_any_shape() {
         let check = |pairs: &[u8], want: &[(&str, &str)]| {
