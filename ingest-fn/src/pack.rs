@@ -2,10 +2,9 @@
 //!
 //! In: accepted batches. Out: keys and bytes. Pure: the same batches give the same keys and bytes. Copies no text but into blocks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 use model::{Day, Labels};
 use segment::NamesId;
 use store::FreshKey;
@@ -29,15 +28,22 @@ pub(crate) fn pack(batches: &[Batch]) -> Result<Vec<(FreshKey, Bytes)>, segment:
     for (day, streams) in days {
         let mut writer = segment::SortedWriter::new(segment::Options::default())?;
         // The writer's numbers for the lists of columns of each batch: only for those that this day has.
-        let mut names: HashMap<(usize, u32), NamesId, RandomState> = HashMap::default();
+        let mut names: Vec<Vec<Option<NamesId>>> = vec![Vec::new(); batches.len()];
+        // A row's values, cut out of the text once, since the writer looks at them several times.
+        let mut values: Vec<&str> = Vec::new();
         for (labels, mut rows) in streams {
             rows.sort_by_key(|(_, row)| row.timestamp_ns);
             writer.start_stream(labels)?;
             for (number, row) in rows {
                 let batch = &batches[number];
-                let new = || writer.add_names(batch.names(row));
-                let names_id = *names.entry((number, row.columns)).or_insert_with(new);
-                writer.push_values(row.timestamp_ns, batch.line(row), names_id, batch.values(row))?;
+                let (names, columns) = (&mut names[number], row.columns as usize);
+                if names.len() <= columns {
+                    names.resize(columns + 1, None);
+                }
+                let names_id = *names[columns].get_or_insert_with(|| writer.add_names(batch.names(row)));
+                values.clear();
+                values.extend(batch.values(row));
+                writer.push_values(row.timestamp_ns, batch.line(row), names_id, values.iter().copied())?;
             }
         }
         let segment = writer.finish()?;

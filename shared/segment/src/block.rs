@@ -83,9 +83,15 @@ struct MetadataColumn {
 impl MetadataColumn {
     fn push(&mut self, row: usize, value: &str) {
         if self.codes.len() < row {
-            self.codes.resize(row, 0);
+            self.skip_to(row);
         }
         self.codes.push(self.values.intern(value) + 1);
+    }
+
+    /// The rows before that one lack the name.
+    #[cold]
+    fn skip_to(&mut self, row: usize) {
+        self.codes.resize(row, 0);
     }
 
     /// The value of the last row that has a code.
@@ -120,10 +126,12 @@ struct NewInLine<'b> {
 }
 
 impl Visitor for NewInLine<'_> {
+    #[inline]
     fn token(&mut self, token: &[u8]) {
         self.keys.insert(Key::token_bytes(token));
     }
 
+    #[inline]
     fn grams(&mut self, begins: Range<usize>) {
         self.grams.add(begins);
     }

@@ -38,8 +38,8 @@ pub(crate) const HEX_RECENT: u8 = 4;
 
 /// Appends `| codes: integers | values |` for `rows` rows and returns the encoding.
 pub(crate) fn encode(values: &Interner, codes: &[u32], out: &mut Vec<u8>) -> u8 {
-    let present: u32 = codes.iter().map(|code| u32::from(*code != 0)).sum();
-    let recent = values.len() * 2 > present as usize && values.len() > 1;
+    let present = || codes.iter().map(|code| u32::from(*code != 0)).sum::<u32>() as usize;
+    let recent = values.len() > 1 && values.len() * 2 > present();
     if recent {
         integers::encode(&to_recency(codes), out);
     } else {

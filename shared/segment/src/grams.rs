@@ -23,6 +23,13 @@ fn cell(gram: u32) -> u32 {
     gram.wrapping_mul(FACTOR << 8) >> (32 - CELLS_LOG2)
 }
 
+/// Far from the loop that hardly ever comes here, which would else make the bit before it is needed.
+#[cold]
+#[inline(never)]
+fn set_bit(word: &mut u64, cell: u32) {
+    *word |= 1 << (cell & 63);
+}
+
 /// Collects the grams of lines.
 pub(crate) struct GramSet {
     /// A bit for each cell.
@@ -46,6 +53,7 @@ impl GramSet {
     }
 
     /// Puts in the grams that begin in a part of the line.
+    #[inline]
     pub(crate) fn add(&mut self, begins: Range<usize>) {
         let GramSet { words, lower } = self;
         let part = lower.get(begins.start..begins.end + GRAM_BYTES).unwrap_or_default();
@@ -55,7 +63,7 @@ impl GramSet {
             if let Some(word) = words.get_mut((cell >> 6) as usize)
                 && (*word >> (cell & 63)) & 1 == 0
             {
-                *word |= 1 << (cell & 63);
+                set_bit(word, cell);
             }
         }
     }

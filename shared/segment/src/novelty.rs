@@ -127,6 +127,7 @@ fn known_bytes(text: &[u8], places: &mut [u32; 1 << PLACES_LOG2], start: usize, 
 }
 
 /// With how many equal bytes two texts begin. The last few bytes of the shorter one are not looked at.
+#[inline(always)]
 fn equal_bytes(one: &[u8], other: &[u8]) -> usize {
     let mut equal = 0;
     for (one, other) in one.as_chunks::<WORD_BYTES>().0.iter().zip(other.as_chunks::<WORD_BYTES>().0) {

@@ -121,7 +121,9 @@ impl SortedWriter {
         check_size("structured metadata of an entry", metadata_bytes, LINE_BYTES_MAX)?;
         check_size("structured metadata names of an entry", names.len(), BLOCK_NAMES_MAX)?;
         if !repeats_time {
-            self.same_time.clear();
+            if !self.same_time.is_empty() {
+                self.same_time.clear();
+            }
         } else {
             // The first of them is the block's last row: a block only ends when the next row has passed this place.
             if self.same_time.is_empty() {
