@@ -232,60 +232,71 @@ fn check_shape(length: u64, hashes: u32) -> Result<(), Error> {
 pub(crate) struct KeySet {
     /// A power of two of them; 0 is free, since a key is never 0.
     slots: Vec<u64>,
-    len: usize,
+    /// The same without gaps: who wants all keys guesses at no slot whether it is free.
+    keys: Vec<Key>,
     /// A random odd number: who chooses the tokens must not be able to choose their slots. It decides nothing but speed.
     scatter: u64,
 }
 
 impl KeySet {
     pub(crate) fn new() -> Self {
-        KeySet { slots: vec![0; 1024], len: 0, scatter: RandomState::new().hash_one(0) | 1 }
+        KeySet { slots: vec![0; 1024], keys: Vec::new(), scatter: RandomState::new().hash_one(0) | 1 }
     }
 
     /// Puts a key in, if it is new.
     pub(crate) fn insert(&mut self, key: Key) {
-        if self.len * 2 >= self.slots.len() {
-            let grown = vec![0; self.slots.len() * 2];
-            let old = std::mem::replace(&mut self.slots, grown);
-            self.len = 0;
-            old.into_iter().filter(|slot| *slot != 0).for_each(|slot| self.place(slot));
+        if self.keys.len() * 2 >= self.slots.len() {
+            self.grow();
         }
-        self.place(key.hash());
+        if self.place(key.hash()) {
+            self.keys.push(key);
+        }
     }
 
-    fn place(&mut self, hash: u64) {
+    #[cold]
+    fn grow(&mut self) {
+        let slots = self.slots.len() * 2;
+        self.slots.clear();
+        self.slots.resize(slots, 0);
+        for key in std::mem::take(&mut self.keys) {
+            self.insert(key);
+        }
+    }
+
+    /// Finds the slot of a hash and takes it; `false` if it was taken by it before.
+    fn place(&mut self, hash: u64) -> bool {
         let mask = self.slots.len() - 1;
         let scattered = hash.wrapping_mul(self.scatter) >> (64 - self.slots.len().trailing_zeros());
         let mut slot = usize::try_from(scattered).unwrap_or(0);
         while let Some(taken) = self.slots.get_mut(slot) {
             if *taken == hash {
-                return;
+                return false;
             }
             if *taken == 0 {
                 *taken = hash;
-                self.len += 1;
-                return;
+                return true;
             }
             slot = (slot + 1) & mask;
         }
+        false
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.keys.len()
     }
 
     /// The keys, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Key> {
-        self.slots.iter().filter(|slot| **slot != 0).map(|slot| Key(*slot))
+        self.keys.iter().copied()
     }
 
     pub(crate) fn clear(&mut self) {
         self.slots.fill(0);
-        self.len = 0;
+        self.keys.clear();
     }
 
     /// The memory that it keeps.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.slots.len() * size_of::<u64>()
+        self.slots.len() * size_of::<u64>() + self.keys.capacity() * size_of::<Key>()
     }
 }
