@@ -2,8 +2,8 @@
 //!
 //! In: HTTP requests in the formats of Loki, OpenTelemetry, Elasticsearch and VictoriaLogs, and events of AWS services. Out: one
 //! object for each (tenant, day) of a group of pushes, and an answer once it is stored. The modules follow a push: config, push
-//! (documents, firehose), body (lz4, buffers), accept (streams, names, level, rates, refusal), batch, commit, pack, live; events, function and merges for AWS;
-//! error, metrics.
+//! (documents, firehose), body (lz4, buffers), accept (streams, names, level, rates, refusal), batch, commit, pack, live; events,
+//! function and merges for AWS; error, metrics.
 
 pub mod config;
 
