@@ -19,7 +19,7 @@ use crate::grams::GramSet;
 use crate::interner::Interner;
 use crate::layout::checksum32;
 use crate::names::{Names, NamesId};
-use crate::novelty::{History, Visitor};
+use crate::novelty::Recent;
 
 /// Neighbouring rows of one stream in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,24 +119,6 @@ pub(crate) struct Row<'a, V> {
     pub(crate) values: V,
 }
 
-/// Where the new tokens and grams of a line go.
-struct NewInLine<'b> {
-    keys: &'b mut KeySet,
-    grams: &'b mut GramSet,
-}
-
-impl Visitor for NewInLine<'_> {
-    #[inline]
-    fn token(&mut self, token: &[u8]) {
-        self.keys.insert(Key::token_bytes(token));
-    }
-
-    #[inline]
-    fn grams(&mut self, begins: Range<usize>) {
-        self.grams.add(begins);
-    }
-}
-
 /// Rows that will be a block.
 pub(crate) struct BlockBuilder {
     timestamps: Vec<i64>,
@@ -151,7 +133,7 @@ pub(crate) struct BlockBuilder {
     metadata_bytes: usize,
     runs: Vec<Run>,
     keys: KeySet,
-    history: History,
+    recent: Recent,
     /// A column's bytes before compression.
     raw: Vec<u8>,
 }
@@ -169,7 +151,7 @@ impl BlockBuilder {
             metadata_bytes: 0,
             runs: Vec::new(),
             keys: KeySet::new(),
-            history: History::new(),
+            recent: Recent::new(),
             raw: Vec::new(),
         }
     }
@@ -192,13 +174,7 @@ impl BlockBuilder {
     }
 
     /// Appends a row. The caller has checked that the line's length fits.
-    pub(crate) fn push<'v>(
-        &mut self,
-        stream: u32,
-        labels: &Labels,
-        entry: Row<'_, impl Iterator<Item = &'v str>>,
-        grams: &mut GramSet,
-    ) {
+    pub(crate) fn push<'v>(&mut self, stream: u32, labels: &Labels, entry: Row<'_, impl Iterator<Item = &'v str>>) {
         let row = u32::try_from(self.rows()).expect("the writer ends a block before 2^20 rows");
         match self.runs.last_mut() {
             Some(run) if run.stream == stream => {
@@ -214,8 +190,6 @@ impl BlockBuilder {
         self.timestamps.push(entry.timestamp_ns);
         self.lengths.push(u32::try_from(entry.line.len()).expect("the writer refuses lines over 32 MiB"));
         self.lines.extend_from_slice(entry.line.as_bytes());
-        grams.start_line(entry.line.as_bytes());
-        self.history.visit(entry.line.as_bytes(), &mut NewInLine { keys: &mut self.keys, grams });
         if self.columns_of.get(entry.names_id.0).is_none_or(Vec::is_empty) {
             self.find_columns(entry.names_id, entry.names);
         }
@@ -262,7 +236,13 @@ impl BlockBuilder {
 
     /// Ends the block: appends its columns to `out`, whose first byte lies at `offset` in the segment, and starts anew.
     /// The keys stay until they are taken; the filter's record is the caller's to fill.
-    pub(crate) fn seal(&mut self, packer: &mut Packer, offset: u64, out: &mut Vec<u8>) -> Result<BlockMeta, Error> {
+    pub(crate) fn seal(
+        &mut self,
+        packer: &mut Packer,
+        grams: &mut GramSet,
+        offset: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<BlockMeta, Error> {
         let rows = u32::try_from(self.rows()).expect("the writer ends a block before 2^20 rows");
         let mut columns = Vec::with_capacity(3 + self.metadata.len());
         let mut put = |kind: ColumnKind, encoding: u8, raw: &[u8], values: u32| -> Result<(), Error> {
@@ -282,6 +262,8 @@ impl BlockBuilder {
             });
             Ok(())
         };
+        self.recent.visit(&mut self.lines, &self.lengths, |token| self.keys.insert(Key::token_bytes(token)));
+        grams.add_lines(&self.lines, &self.lengths);
         let raw = &mut self.raw;
         raw.clear();
         let encoding = column::encode_timestamps(&self.timestamps, raw);
@@ -318,7 +300,7 @@ impl BlockBuilder {
         self.spare.extend(self.metadata.drain(..).rev());
         self.by_name.clear();
         self.columns_of.iter_mut().for_each(Vec::clear);
-        self.history.clear();
+        self.recent.clear();
         self.metadata_bytes = 0;
     }
 
@@ -339,7 +321,7 @@ impl BlockBuilder {
         let rows = self.timestamps.capacity() * size_of::<i64>() + self.lengths.capacity() * size_of::<u32>();
         let names = self.by_name.capacity() * size_of::<(Arc<str>, usize)>();
         let buffers = self.lines.capacity() + self.raw.capacity();
-        columns + rows + names + buffers + self.keys.memory_bytes() + self.history.memory_bytes()
+        columns + rows + names + buffers + self.keys.memory_bytes() + self.recent.memory_bytes()
     }
 }
 

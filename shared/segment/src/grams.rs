@@ -3,8 +3,6 @@
 //! In: lines, or a filter's raw bytes. Out: "no line holds that text" or "perhaps". A bitmap with one hash a gram: each gram
 //! may be wrong, all grams of a text hardly are. Never says no to a text that stands in a line.
 
-use std::ops::Range;
-
 use crate::Error;
 
 /// Bytes of a gram.
@@ -23,6 +21,20 @@ fn cell(gram: u32) -> u32 {
     gram.wrapping_mul(FACTOR << 8) >> (32 - CELLS_LOG2)
 }
 
+/// Sets the cells of a line that one more byte follows.
+#[inline(always)]
+fn add_line(words: &mut [u64; WORDS], line: &[u8]) {
+    for window in line.array_windows() {
+        let cell = cell(u32::from_le_bytes(*window));
+        // Nearly every gram was there before: to look is cheaper than to write it again.
+        if let Some(word) = words.get_mut((cell >> 6) as usize)
+            && (*word >> (cell & 63)) & 1 == 0
+        {
+            set_bit(word, cell);
+        }
+    }
+}
+
 /// Far from the loop that hardly ever comes here, which would else make the bit before it is needed.
 #[cold]
 #[inline(never)]
@@ -30,11 +42,14 @@ fn set_bit(word: &mut u64, cell: u32) {
     *word |= 1 << (cell & 63);
 }
 
+/// Bytes of lines that are made small at once, unless a line is longer: they and the cells fit into the nearest cache.
+const PIECE_BYTES_MAX: usize = 1 << 14;
+
 /// Collects the grams of lines.
 pub(crate) struct GramSet {
     /// A bit for each cell.
     words: Box<[u64; WORDS]>,
-    /// The line in lower case.
+    /// Some lines in lower case.
     lower: Vec<u8>,
 }
 
@@ -43,28 +58,33 @@ impl GramSet {
         GramSet { words: Box::new([0; WORDS]), lower: Vec::new() }
     }
 
-    /// Parts of this line follow. No gram straddles two lines.
-    pub(crate) fn start_line(&mut self, line: &[u8]) {
-        self.lower.clear();
-        self.lower.extend_from_slice(line);
-        self.lower.make_ascii_lowercase();
-        // One more byte, so that four bytes can be loaded where three count.
-        self.lower.push(0);
+    /// Puts in the grams of lines, which stand one behind the other. No gram straddles two of them.
+    pub(crate) fn add_lines(&mut self, lines: &[u8], lengths: &[u32]) {
+        let (mut from, mut to, mut first) = (0, 0, 0);
+        for (line, length) in lengths.iter().enumerate() {
+            let length = *length as usize;
+            if to - from + length > PIECE_BYTES_MAX {
+                self.add_piece(lines.get(from..to).unwrap_or_default(), lengths.get(first..line).unwrap_or_default());
+                (from, first) = (to, line);
+            }
+            to += length;
+        }
+        self.add_piece(lines.get(from..to).unwrap_or_default(), lengths.get(first..).unwrap_or_default());
     }
 
-    /// Puts in the grams that begin in a part of the line.
-    #[inline]
-    pub(crate) fn add(&mut self, begins: Range<usize>) {
+    fn add_piece(&mut self, lines: &[u8], lengths: &[u32]) {
         let GramSet { words, lower } = self;
-        let part = lower.get(begins.start..begins.end + GRAM_BYTES).unwrap_or_default();
-        for window in part.array_windows() {
-            let cell = cell(u32::from_le_bytes(*window));
-            // Nearly every gram was there before: to look is cheaper than to write it again.
-            if let Some(word) = words.get_mut((cell >> 6) as usize)
-                && (*word >> (cell & 63)) & 1 == 0
-            {
-                set_bit(word, cell);
-            }
+        let words = words.as_mut();
+        lower.clear();
+        lower.extend_from_slice(lines);
+        lower.make_ascii_lowercase();
+        // One more byte, so that four bytes can be loaded where three count.
+        lower.push(0);
+        let mut start = 0;
+        for length in lengths {
+            let end = start + *length as usize;
+            add_line(words, lower.get(start..=end).unwrap_or_default());
+            start = end;
         }
     }
 
@@ -147,8 +167,7 @@ mod tests {
     use super::*;
 
     fn add(set: &mut GramSet, line: &str) {
-        set.start_line(line.as_bytes());
-        set.add(0..(line.len() + 1).saturating_sub(GRAM_BYTES));
+        set.add_lines(line.as_bytes(), &[line.len() as u32]);
     }
 
     /// The numbers that FORMAT.md gives.

@@ -147,7 +147,7 @@ impl SortedWriter {
         let stream = self.streams.last().zip(u32::try_from(self.streams.len() - 1).ok());
         if let Some(((stream, index), names)) = stream.zip(self.names.get(names_id.0)) {
             let row = Row { timestamp_ns, line, names_id, names, values };
-            self.tools.block.push(index, &stream.labels, row, &mut self.tools.grams);
+            self.tools.block.push(index, &stream.labels, row);
         }
         Ok(())
     }
@@ -251,7 +251,8 @@ impl SortedWriter {
             return Ok(());
         }
         let offset = self.drained_bytes;
-        let mut block = self.tools.block.seal(&mut self.tools.packer, offset, &mut self.out)?;
+        let Tools { packer, grams, block, .. } = &mut self.tools;
+        let mut block = block.seal(packer, grams, offset, &mut self.out)?;
         let keys = self.tools.block.keys();
         block.filter = Filter::build(keys, self.options.block_filter_error_rate).encode(&mut self.block_filters);
         self.blocks.push(block);
