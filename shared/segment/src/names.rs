@@ -8,10 +8,8 @@ use crate::counts::LEVEL_NAME;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamesId(pub(crate) usize);
 
-impl NamesId {
-    /// The list of rows that bring their names along: it changes with them.
-    pub(crate) const CHANGING: Self = NamesId(0);
-}
+/// Lists that are remembered of rows that bring their names along. Neighbouring rows take turns between a few.
+pub(crate) const CHANGING_LISTS: usize = 8;
 
 /// A list of names, sorted, each once.
 #[derive(Debug, Default)]

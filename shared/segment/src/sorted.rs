@@ -13,7 +13,7 @@ use crate::counts::Counter;
 use crate::filter::{Filter, FilterMeta, Key, KeySet};
 use crate::footer::{Footer, SECTION_COUNTS, SECTION_GRAMS, SECTION_STREAMS, SectionMeta};
 use crate::layout::{BLOCK_NAMES_MAX, HEADER, LINE_BYTES_MAX, SECTION_BYTES_MAX, Trailer, VERSION, checksum64};
-use crate::names::{Names, NamesId};
+use crate::names::{CHANGING_LISTS, Names, NamesId};
 use crate::streams::{self, StreamInfo};
 use crate::tools::Tools;
 use crate::writer::{Options, Segment};
@@ -28,8 +28,11 @@ pub struct SortedWriter {
     block_filters: Vec<u8>,
     /// The distinct keys of each block but the last, for the segment's filter.
     keys: Vec<Key>,
-    /// By number; the first is the one that changes.
+    /// By number; the first ones change with the rows that bring their names along.
     names: Vec<Names>,
+    /// Of these the one that was used last, and the one that changes next.
+    last_changing: usize,
+    next_changing: usize,
     streams: Vec<StreamInfo>,
     counter: Counter,
     /// Digests of the rows of the current stream and time, once there are two.
@@ -48,7 +51,9 @@ impl SortedWriter {
             blocks: Vec::new(),
             block_filters: Vec::new(),
             keys: Vec::new(),
-            names: vec![Names::default()],
+            names: std::iter::repeat_with(Names::default).take(CHANGING_LISTS).collect(),
+            last_changing: 0,
+            next_changing: 0,
             streams: Vec::new(),
             counter: Counter::default(),
             same_time: HashSet::new(),
@@ -84,15 +89,27 @@ impl SortedWriter {
 
     /// The next row of the stream. Times must not descend; a row equal to one before is dropped.
     pub fn push(&mut self, entry: EntryRef<'_>) -> Result<(), Error> {
-        let names = entry.metadata.iter().map(|(name, _)| *name);
-        if let Some(changing) = self.names.get_mut(NamesId::CHANGING.0)
-            && !changing.are(names.clone())
-        {
-            *changing = Names::new(names);
-            self.tools.block.forget_columns(NamesId::CHANGING);
-        }
+        let names_id = self.changing_names(entry.metadata.iter().map(|(name, _)| *name));
         let values = entry.metadata.iter().map(|(_, value)| *value);
-        self.push_values(entry.timestamp_ns, entry.line, NamesId::CHANGING, values)
+        self.push_values(entry.timestamp_ns, entry.line, names_id, values)
+    }
+
+    /// The number of a row's names: those of the row before, or of one not long ago, or new ones in the place of the oldest.
+    fn changing_names<'n>(&mut self, names: impl ExactSizeIterator<Item = &'n str> + Clone) -> NamesId {
+        let is_known = |known: &Names| known.are(names.clone());
+        if !self.names.get(self.last_changing).is_some_and(is_known) {
+            let known = self.names.iter().take(CHANGING_LISTS).position(is_known);
+            self.last_changing = known.unwrap_or_else(|| {
+                let place = self.next_changing;
+                self.next_changing = (place + 1) % CHANGING_LISTS;
+                if let Some(changing) = self.names.get_mut(place) {
+                    *changing = Names::new(names);
+                }
+                self.tools.block.forget_columns(NamesId(place));
+                place
+            });
+        }
+        NamesId(self.last_changing)
     }
 
     /// [`SortedWriter::push`] for who knows which rows have the same names; there is a value for each of them.
