@@ -58,6 +58,11 @@ impl LocalFolder {
         let writer = Writer { incoming, root, _alive: alive, counter: AtomicU64::default(), durable: Mutex::default() };
         Ok(LocalFolder { reader, writer: Arc::new(writer) })
     }
+
+    /// Where it is.
+    pub(crate) fn root(&self) -> &FilePath {
+        &self.writer.root
+    }
 }
 
 /// Makes the folder of the store, and those above it, durable: a power cut must not take it away with all that is in it.
