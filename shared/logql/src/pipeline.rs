@@ -57,7 +57,7 @@ impl Pipeline {
         StreamPipeline {
             pipeline: self,
             stream: stream.clone(),
-            overlay: Overlay::new(stream),
+            overlay: Overlay::new(stream, &self.needed),
             buffers: LineBuffers::default(),
         }
     }

@@ -54,7 +54,9 @@ impl StringFilter {
 
     fn matches(&self, value: &str) -> bool {
         let holds = match &self.test {
-            TextTest::Equal(wanted) => value == wanted,
+            // Most often both are empty, as in `__error__=""`. Looked at first, since on some processors comparing no bytes at all
+            // is dear: what an empty text points to is no memory, and a masked load of it faults in microcode.
+            TextTest::Equal(wanted) => value.len() == wanted.len() && (wanted.is_empty() || value == wanted),
             TextTest::Regex(regex) => regex.is_match(value),
         };
         holds != self.negated
