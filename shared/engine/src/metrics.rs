@@ -34,8 +34,6 @@ use crate::slices::slices;
 
 /// Rows between two looks at whether anyone still waits.
 const CHECK_ROWS: usize = 4096;
-/// With more groups of blocks than this for each thread, a group is not cut into shares.
-const GROUPS_SHARED_MAX: usize = 4;
 /// Most blocks that a thread works on in one go: after them, results are weighed and others get their turn.
 const BLOCKS_HANDED_OVER_MAX: usize = 16;
 /// Most combinations of metadata whose series are kept for a run; beyond that all are forgotten and found again.
@@ -97,15 +95,12 @@ async fn fold_plan(
     };
 
     let folding = Folding { leaf, steps, scan, sampler, masks, wanted, folds: Mutex::new(folds) };
-    let mut all = Vec::new();
+    let mut work = Vec::new();
     for (place, segment) in plan.segments.iter().enumerate() {
         let groups = groups(segment, |block| folding.columns(block), scan.reader());
-        all.extend(groups.into_iter().map(|group| (place, &segment.opened, group)));
+        work.extend(groups.into_iter().map(|group| folding.group(place, &segment.opened, group)));
     }
-    // The threads share what groups there are, or each group where there are few.
-    let shares = if all.len() > GROUPS_SHARED_MAX * scan.threads_max() { 1 } else { scan.threads_max() };
-    let work = all.into_iter().map(|(place, opened, group)| folding.group(place, opened, group, shares));
-    at_once(scan.blocks_concurrency(), work.collect()).await?;
+    at_once(scan.blocks_concurrency(), work).await?;
     let mut folds = folding.folds.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut all = folds.pop().unwrap_or_else(|| RangeFold::new(leaf, steps));
     folds.into_iter().for_each(|fold| all.merge(fold));
@@ -139,15 +134,11 @@ impl Folding<'_> {
         forget::columns(&block.runs, columns)
     }
 
-    async fn group(
-        &self,
-        place: usize,
-        opened: &Arc<OpenSegment>,
-        group: Group<'_>,
-        shares: usize,
-    ) -> Result<(), Error> {
+    async fn group(&self, place: usize, opened: &Arc<OpenSegment>, group: Group<'_>) -> Result<(), Error> {
         let read = &group.read(opened, self.scan.reader()).await?;
-        let share = group.blocks.len().div_ceil(shares).clamp(1, BLOCKS_HANDED_OVER_MAX);
+        // Each thread has its share of a group, since there may be no other: where all groups are whole, the last ones keep one
+        // thread busy alone.
+        let share = group.blocks.len().div_ceil(self.scan.threads_max()).clamp(1, BLOCKS_HANDED_OVER_MAX);
         let work = group.blocks.chunks(share).map(|blocks| self.blocks(place, opened, blocks, read));
         at_once(self.scan.threads_max(), work.collect()).await.map(drop)
     }
