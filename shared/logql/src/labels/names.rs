@@ -1,8 +1,8 @@
 //! The names that a stream's lines use, and what became of the keys they were made of.
 //!
 //! In: a parser's key under a prefix. Out: the number of the label's name, and whether a label is made at all. Lines of a
-//! stream resemble each other: a key is cleaned once, and then guessed from the key before it, or found by its content.
-//! What is remembered is bounded and never changes an answer.
+//! stream resemble each other: a key is cleaned once, and then known by its bytes where it follows the key that it followed
+//! before, or found by its content. What is remembered is bounded and never changes an answer.
 
 use model::Labels;
 

@@ -194,11 +194,9 @@ impl<'a> Pairs<'a> {
         self.at += word_end(self.rest());
         let key = self.line.get(start..self.at).unwrap_or_default();
         match self.byte() {
-            Some(b'"') => return Err(self.unexpected('"')),
-            Some(b'=') if key.is_empty() => return Err(self.unexpected('=')),
-            _ if self.has_invalid && key.contains('\u{fffd}') => {
-                return Err(Fault { at: self.at, why: Why::InvalidKey });
-            }
+            Some(b'"') => Err(self.unexpected('"')),
+            Some(b'=') if key.is_empty() => Err(self.unexpected('=')),
+            _ if self.has_invalid && key.contains('\u{fffd}') => Err(Fault { at: self.at, why: Why::InvalidKey }),
             Some(b'=') => self.value(key),
             _ => Ok(Pair { key, value: Value::Plain("") }),
         }
