@@ -30,6 +30,17 @@ impl Hits {
         self.rows.is_none()
     }
 
+    /// Those of them that are kept; `keeps` is asked for the number of a run and a row.
+    pub(crate) fn keep(self, mut keeps: impl FnMut(usize, usize) -> bool) -> Hits {
+        let (mut rows, mut runs) = (Vec::new(), Vec::new());
+        for (run, places) in self.runs.iter().enumerate() {
+            let from = rows.len();
+            rows.extend(places.clone().map(|place| self.row(place)).filter(|row| keeps(run, *row)));
+            runs.push(from..rows.len());
+        }
+        Hits { rows: Some(rows), runs, ..self }
+    }
+
     /// The row at a place that lies in one of `runs`.
     pub(crate) fn row(&self, place: usize) -> usize {
         match &self.rows {

@@ -27,6 +27,7 @@ mod prune;
 mod reader;
 mod slices;
 
+mod codes;
 mod columns;
 mod counted;
 mod duplicates;

@@ -12,6 +12,7 @@ use logql::pipeline::Pipeline;
 use model::{LogEntry, QueryStats, TimeRange};
 use store::SegmentRef;
 
+use crate::codes;
 use crate::duplicates::identity;
 use crate::footers::OpenSegment;
 use crate::forget::Hiding;
@@ -226,6 +227,7 @@ impl Work {
         let mut newest = Newest::new(self.limit);
         let mut seen = QueryStats::default();
         let hits = hits::find(&self.runs, self.pipeline.leading_line_filters(), rows)?;
+        let hits = codes::keep(&self.runs, &self.pipeline.leading_metadata_filters(), rows, hits)?;
         for (run, places) in self.runs.iter().zip(&hits.runs).filter(|(_, places)| !places.is_empty()) {
             self.run_stream(run, &hits, places.clone(), rows, &mut newest, &mut seen)?;
         }

@@ -34,6 +34,8 @@ use crate::slices::slices;
 
 /// Rows between two looks at whether anyone still waits.
 const CHECK_ROWS: usize = 4096;
+/// Most blocks that a thread works on in one go: after them, results are weighed and others get their turn.
+const BLOCKS_HANDED_OVER_MAX: usize = 16;
 /// Most combinations of metadata whose series are kept for a run; beyond that all are forgotten and found again.
 const CODES_KEPT_MAX: usize = 4096;
 
@@ -134,34 +136,37 @@ impl Folding<'_> {
 
     async fn group(&self, place: usize, opened: &Arc<OpenSegment>, group: Group<'_>) -> Result<(), Error> {
         let read = &group.read(opened, self.scan.reader()).await?;
-        let work = group.blocks.iter().map(|(block, columns)| self.block(place, opened, block, columns, read));
+        // Each thread has its share of a group, since there may be no other: where all groups are whole, the last ones keep one
+        // thread busy alone.
+        let share = group.blocks.len().div_ceil(self.scan.threads_max()).clamp(1, BLOCKS_HANDED_OVER_MAX);
+        let work = group.blocks.chunks(share).map(|blocks| self.blocks(place, opened, blocks, read));
         at_once(self.scan.threads_max(), work.collect()).await.map(drop)
     }
 
-    async fn block(
+    async fn blocks(
         &self,
         place: usize,
         opened: &Arc<OpenSegment>,
-        block: &PlannedBlock,
-        columns: &Columns,
+        blocks: &[(&PlannedBlock, Columns)],
         read: &Parts,
     ) -> Result<(), Error> {
         let bulk = Bulk::of_leaf(self.leaf);
-        let work = Work {
+        let works = blocks.iter().map(|(block, _)| Work {
             scan: self.scan.clone(),
             sampler: self.sampler.clone(),
             runs: block.runs.clone(),
             passed_over: self.masks.get(&(place, block.index)).cloned().unwrap_or_default(),
             bulk,
-        };
+        });
+        let works: Vec<Work> = works.collect();
         let free = self.lock().pop();
         let mut fold = free.unwrap_or_else(|| RangeFold::new(self.leaf, self.steps));
-        let work = move |rows: &Rows| {
-            work.run(rows, &mut fold)?;
+        let work = move |rows: &mut dyn Iterator<Item = Rows>| {
+            works.into_iter().zip(rows).try_for_each(|(work, rows)| work.run(&rows, &mut fold))?;
             Ok(fold)
         };
-        let fold = self.scan.block_of(Some(read), opened.clone(), block.index, columns, work).await?;
-        self.scan.reader().count(|stats| stats.blocks_read += 1);
+        let fold = self.scan.blocks_of(read, opened, blocks, work).await?;
+        self.scan.reader().count(|stats| stats.blocks_read += blocks.len() as u64);
         let mut folds = self.lock();
         folds.push(fold);
         self.scan.budget().check_results(folds.iter().map(RangeFold::memory_bytes).sum())
@@ -302,7 +307,8 @@ impl<'s> SeriesOfCodes<'s> {
 
     fn find(&mut self, row: usize, rows: &Rows) -> Result<Option<&Labels>, Error> {
         rows.codes(row, &mut self.codes)?;
-        if self.last.as_ref().is_none_or(|(codes, _)| *codes != self.codes) {
+        // Not as slices: often there are no codes at all, and comparing no bytes through memcmp is dear on some processors.
+        if self.last.as_ref().is_none_or(|(codes, _)| !codes.iter().eq(&self.codes)) {
             let series = match self.known.get(&self.codes) {
                 Some(series) => series.clone(),
                 None => {

@@ -250,6 +250,14 @@ impl Rows {
         Ok(EntryRef { timestamp_ns: 0, line: "", metadata })
     }
 
+    /// The values of a metadata name; none if no row has it.
+    pub(crate) fn values(&self, name: &str) -> Result<Option<&Dictionary>, Error> {
+        match self.metadata.binary_search_by(|column| (*column.name).cmp(name)) {
+            Ok(at) => self.metadata.get(at).map(|column| self.dictionary(column)).transpose(),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Whether no metadata was read: then the entries of a stream have the same labels.
     pub(crate) fn has_no_metadata(&self) -> bool {
         self.metadata.is_empty()

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use segment::ColumnMeta;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use segment::{BlockMeta, ColumnMeta};
+use tokio::sync::Semaphore;
 
 use crate::Error;
+use crate::block_cache::BlockCache;
 use crate::budget::Budget;
 use crate::footers::OpenSegment;
 use crate::groups::Parts;
+use crate::plan::PlannedBlock;
 use crate::reader::{Reader, corrupt};
 use crate::rows::{Columns, Lines, Rows};
 
@@ -74,25 +76,40 @@ impl Scan {
         columns: &Columns,
         work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.block_of(None, opened, index, columns, work).await
-    }
-
-    /// The same for a block whose columns may have been read before.
-    pub(crate) async fn block_of<T: Send + 'static>(
-        &self,
-        read: Option<&Parts>,
-        opened: Arc<OpenSegment>,
-        index: usize,
-        columns: &Columns,
-        work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let Fetched { rows, stored, lines, permit } = self.fetch(read, &opened, index, columns).await?;
+        let permit = self.budget.block(decoded_bytes(&opened, index, columns)?).await?;
+        let fetched = self.fetch(None, &opened, index, columns).await?;
         let blocks = self.reader.blocks().clone();
         let work = move || {
             let _held = permit;
-            work(&Rows::new(opened, rows, stored, lines, blocks))
+            work(&fetched.rows(opened, blocks))
         };
         self.compute(work).await
+    }
+
+    /// The same for some blocks of a segment, one after the other on one thread, of which each is gone when the next one is
+    /// decoded: to hand a block over to a thread may take as long as what is done there. Their columns were read before.
+    pub(crate) async fn blocks_of<T: Send + 'static>(
+        &self,
+        read: &Parts,
+        opened: &Arc<OpenSegment>,
+        chosen: &[(&PlannedBlock, Columns)],
+        work: impl FnOnce(&mut dyn Iterator<Item = Rows>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let bytes = chosen.iter().map(|(block, columns)| decoded_bytes(opened, block.index, columns));
+        let bytes = bytes.collect::<Result<Vec<usize>, _>>()?.into_iter().max().unwrap_or_default();
+        let permit = self.budget.block(bytes).await?;
+        let mut fetched = Vec::with_capacity(chosen.len());
+        for (block, columns) in chosen {
+            fetched.push(self.fetch(Some(read), opened, block.index, columns).await?);
+        }
+        let (opened, blocks, scan) = (opened.clone(), self.reader.blocks().clone(), self.clone());
+        let work = move || {
+            let _held = permit;
+            let rows = fetched.into_iter().map(|fetched| fetched.rows(opened.clone(), blocks.clone()));
+            work(&mut rows.take_while(|_| scan.check().is_ok()))
+        };
+        let done = self.compute(work).await?;
+        self.check().map(|()| done)
     }
 
     /// Does work off the async threads, when a thread is free.
@@ -117,12 +134,8 @@ impl Scan {
         index: usize,
         columns: &Columns,
     ) -> Result<Fetched, Error> {
-        let block = opened.footer.blocks().get(index).ok_or_else(|| corrupt(&opened.segment, &"a block is missing"))?;
+        let block = block_of(opened, index)?;
         let mut wanted = columns.of(block);
-        let row_bytes = (size_of::<i64>() + size_of::<u32>() + size_of::<usize>()) * block.rows as usize;
-        let column_bytes: u64 = wanted.iter().map(|column| column.stored_len() + column.raw_len).sum();
-        let bytes = usize::try_from(column_bytes).unwrap_or(usize::MAX).saturating_add(row_bytes);
-        let permit = self.budget.block(bytes).await?;
         let lines = self.reader.decoded_lines(opened, &mut wanted);
         self.reader.count(|stats| stats.cache_hits += u64::from(lines.is_some()));
         let ranges: Vec<_> = wanted.iter().map(|column| column.range.clone()).collect();
@@ -130,8 +143,20 @@ impl Scan {
             Some(stored) => stored,
             None => self.reader.read(opened, &ranges).await?,
         };
-        Ok(Fetched { rows: block.rows, stored: wanted.into_iter().cloned().zip(stored).collect(), lines, permit })
+        Ok(Fetched { rows: block.rows, stored: wanted.into_iter().cloned().zip(stored).collect(), lines })
     }
+}
+
+fn block_of(opened: &OpenSegment, index: usize) -> Result<&BlockMeta, Error> {
+    opened.footer.blocks().get(index).ok_or_else(|| corrupt(&opened.segment, &"a block is missing"))
+}
+
+/// What a block takes while it is worked on.
+fn decoded_bytes(opened: &OpenSegment, index: usize, columns: &Columns) -> Result<usize, Error> {
+    let block = block_of(opened, index)?;
+    let row_bytes = (size_of::<i64>() + size_of::<u32>() + size_of::<usize>()) * block.rows as usize;
+    let column_bytes: u64 = columns.of(block).iter().map(|column| column.stored_len() + column.raw_len).sum();
+    Ok(usize::try_from(column_bytes).unwrap_or(usize::MAX).saturating_add(row_bytes))
 }
 
 /// The columns of a block on their way to its rows.
@@ -139,5 +164,10 @@ struct Fetched {
     rows: u32,
     stored: Vec<(ColumnMeta, Bytes)>,
     lines: Option<Arc<Lines>>,
-    permit: OwnedSemaphorePermit,
+}
+
+impl Fetched {
+    fn rows(self, opened: Arc<OpenSegment>, blocks: Arc<BlockCache>) -> Rows {
+        Rows::new(opened, self.rows, self.stored, self.lines, blocks)
+    }
 }

@@ -260,6 +260,28 @@ proptest! {
         prop_assert_eq!(got, naive(&segments, |row| row.stream < 2 && row.trace == Some(trace)));
     }
 
+    /// Filters that are asked of a block's columns first, beside some that are not: the stream's label, and names that no row has.
+    #[test]
+    fn metadata_filters_drop_what_they_should(segments in segments(), trace in 0u8..5, other in 0u8..3) {
+        let is = |row: &Row| row.trace == Some(trace);
+        let check = |filter: &str, keeps: &dyn Fn(&Row) -> bool| {
+            let got = found(ask(&segments, &format!("{{s=~\".+\"}} {filter}"), RANGE));
+            prop_assert_eq!(got, naive(&segments, keeps), "{}", filter);
+            Ok(())
+        };
+        check(&format!("| trace_id!=\"t{trace}\""), &|row| !is(row))?;
+        check(&format!("| trace_id=~\"t{trace}|\""), &|row| is(row) || row.trace.is_none())?;
+        check("| trace_id=\"\"", &|row| row.trace.is_none())?;
+        check("| trace_id!~\".+\" | detected_level=\"error\"", &|row| row.trace.is_none() && row.level == Some("error"))?;
+        check(&format!("| s=\"{other}\" | trace_id=\"t{trace}\""), &|row| row.stream == other && is(row))?;
+        check(&format!("|= \"a\" | trace_id=\"t{trace}\" and s!=\"{other}\""), &|row| {
+            row.line.contains('a') && is(row) && row.stream != other
+        })?;
+        check(&format!("| trace_id=\"t{trace}\" or s=\"{other}\""), &|row| is(row) || row.stream == other)?;
+        check("| nosuch=\"\" | __error__=\"\" | s_extracted=\"\"", &|_| true)?;
+        check("| nosuch=\"x\"", &|_| false)?;
+    }
+
     #[test]
     fn an_entry_in_two_segments_counts_once(segments in segments()) {
         let when = When::Instant { time_ns: START_NS + HOUR_NS };

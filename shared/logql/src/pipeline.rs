@@ -8,11 +8,11 @@ use model::{EntryRef, Labels, LogEntry};
 
 use crate::Error;
 use crate::ast;
-use crate::labels::{Category, DUPLICATE_SUFFIX, LineLabels, Needed, Overlay};
+use crate::labels::{Category, DUPLICATE_SUFFIX, ERROR, ERROR_DETAILS, LineLabels, Needed, Overlay};
 use crate::stage::{Line, LineBuffers, Stage};
 use crate::template::Template;
 
-pub use crate::stage::LineFilter;
+pub use crate::stage::{LineFilter, StringFilter};
 
 /// What a pipeline may leave out because nobody looks at it. A log query needs everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,7 +57,7 @@ impl Pipeline {
         StreamPipeline {
             pipeline: self,
             stream: stream.clone(),
-            overlay: Overlay::new(stream),
+            overlay: Overlay::new(stream, &self.needed),
             buffers: LineBuffers::default(),
         }
     }
@@ -66,6 +66,20 @@ impl Pipeline {
     /// what they leave.
     pub fn leading_line_filters(&self) -> &[LineFilter] {
         &self.leading
+    }
+
+    /// What is asked of the structured metadata before any stage changes a label: in a stream without a label of that name, an
+    /// entry stays only if its metadata's value, or an empty one, matches. They may be asked of stored columns first.
+    pub fn leading_metadata_filters(&self) -> Vec<&StringFilter> {
+        let mut matchers = Vec::new();
+        for stage in &self.stages {
+            let Stage::LabelFilter(filter) = stage else { break };
+            filter.required(&mut matchers);
+        }
+        // Errors are the pipeline's own, and a suffix may tell the stream's and the metadata's labels apart.
+        let is_own = |name: &str| matches!(name, ERROR | ERROR_DETAILS) || name.ends_with(DUPLICATE_SUFFIX);
+        matchers.retain(|matcher| !is_own(matcher.name()));
+        matchers
     }
 
     /// Whether there is nothing behind the leading line filters.

@@ -65,7 +65,97 @@ fn line() -> impl Strategy<Value = (String, Metadata)> {
     })
 }
 
+/// What a hostile client makes of a line: cut off, with a byte in it that does not belong there, or with blanks.
+fn spoiled(line: impl Strategy<Value = (String, Metadata)>) -> impl Strategy<Value = (String, Metadata)> {
+    let piece = prop::sample::select(vec![
+        "", "\"", "\\", ":", "=", " ", "{", "}", ",", "\\u00e9", "\u{1}", "\u{fffd}", "é", "a",
+    ]);
+    (line, any::<prop::sample::Index>(), piece, 0u8..4).prop_map(|((mut line, metadata), at, piece, how)| {
+        let places: Vec<usize> = line.char_indices().map(|(at, _)| at).chain([line.len()]).collect();
+        let at = places[at.index(places.len())];
+        match how {
+            0 => line.truncate(at),
+            1 => line.insert_str(at, piece),
+            2 => line = line.replace(':', " : ").replace(',', " ,\n"),
+            _ => {}
+        }
+        (line, metadata)
+    })
+}
+
+/// Pairs in any order, some of which are none.
+fn pairs() -> impl Strategy<Value = (String, Metadata)> {
+    let key = prop::sample::select(vec![
+        "a",
+        "b",
+        "a.b",
+        "a_b",
+        "app",
+        "trace",
+        "é",
+        "1x",
+        "",
+        "=",
+        "\"",
+        "a\u{fffd}",
+        "a rather long key",
+        "a_rather_long_key_longer_than_words",
+        "a_rather_long_kex_longer_than_words",
+    ]);
+    let value = prop::sample::select(vec![
+        "=1",
+        "=",
+        "",
+        "=\"\"",
+        "=\"x y\"",
+        "=\"\\u00e9\"",
+        "=\"\\q\"",
+        "=x=y",
+        "=x\"y",
+        "=\"open",
+        "=\u{fffd}",
+        "=\"a\u{1}\\n\"",
+    ]);
+    let metadata =
+        prop::sample::select(vec![vec![], vec![("trace", "1")], vec![("app", "m"), ("b", "2")], vec![("a", "")]]);
+    (prop::collection::vec((key, value), 0..8), metadata).prop_map(|(pairs, metadata)| {
+        let pairs: Vec<String> = pairs.into_iter().map(|(key, value)| format!("{key}{value}")).collect();
+        (pairs.join(" "), metadata)
+    })
+}
+
 proptest! {
+    /// Keys that are known by their bytes mean what they mean when they are read, also where lines are broken, and where what one
+    /// parser remembers is met by another.
+    #[test]
+    fn hostile_lines_before_change_nothing(
+        lines in prop::collection::vec(prop_oneof![spoiled(line()), spoiled(pairs())], 1..12),
+    ) {
+        let only = |names: &[&str]| Needed::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        for stages in ["| json", "| logfmt", "| logfmt --strict", "| logfmt --keep-empty", "| json | logfmt", "| logfmt | json"] {
+            for needed in [Needed::All, only(&["a", "__error__"]), only(&["trace", "app"]), only(&["app_extracted", "b"])] {
+                let pipeline = pipeline(stages, needed);
+                prop_assert_eq!(run(&pipeline, &lines, true), run(&pipeline, &lines, false), "{}", stages);
+            }
+        }
+    }
+
+    /// A line of pairs is read no further than where what is needed can stand.
+    #[test]
+    fn what_is_needed_is_found_in_pairs(lines in prop::collection::vec(spoiled(pairs()), 1..6)) {
+        let names = ["a", "app", "__error__", "trace", "é"];
+        let values = |needed: Needed| {
+            let entries = run(&pipeline("| logfmt", needed), &lines, true).into_iter().flatten();
+            let of = |entry: &LogEntry, name: &str| {
+                let all = [&entry.parsed, &entry.metadata, &entry.stream];
+                all.iter().find_map(|labels| labels.get(name)).map(str::to_owned)
+            };
+            entries.map(|entry| names.map(|name| of(&entry, name))).collect::<Vec<_>>()
+        };
+        let needed = Needed::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        prop_assert_eq!(values(needed), values(Needed::All));
+    }
+
     #[test]
     fn lines_before_change_nothing(lines in prop::collection::vec(line(), 1..12)) {
         let only = |names: &[&str]| Needed::Only(names.iter().map(|name| (*name).to_owned()).collect());

@@ -106,8 +106,10 @@ fn put_hex(digits: &str, out: &mut Vec<u8>) {
 
 /// Spells bytes in lowercase hex.
 fn spell_hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+    let mut digits = Vec::with_capacity(2 * bytes.len());
+    bytes.iter().for_each(|byte| digits.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]));
+    String::from_utf8(digits).expect("hex digits are ASCII")
 }
 
 /// The values and codes of a metadata column.

@@ -95,6 +95,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts a whole listing of so many keys.
+    pub(crate) fn list(&self, keys: usize) {
+        self.lists.fetch_add(keys.div_ceil(PAGE_KEYS).max(1) as u64, Relaxed);
+    }
+
     /// The figures now.
     pub fn snapshot(&self) -> Counts {
         Counts {
@@ -211,11 +216,10 @@ impl ObjectStore for Counting {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.counters.lists.fetch_add(1, Relaxed);
-        let result = self.inner.list_with_delimiter(prefix).await?;
-        let keys = result.objects.len() + result.common_prefixes.len();
-        self.counters.lists.fetch_add((keys.saturating_sub(1) / PAGE_KEYS) as u64, Relaxed);
-        Ok(result)
+        let result = self.inner.list_with_delimiter(prefix).await;
+        let keys = result.as_ref().map_or(0, |found| found.objects.len() + found.common_prefixes.len());
+        self.counters.list(keys);
+        result
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

@@ -25,6 +25,7 @@ mod deletes;
 mod list;
 mod manifest;
 mod marks;
+mod names;
 mod read;
 
 mod backup;

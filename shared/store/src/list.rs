@@ -108,12 +108,17 @@ impl Store {
     }
 
     async fn day_segments(&self, tenant: &TenantId, day: Day, range: TimeRange) -> Result<Vec<SegmentRef>, Error> {
-        let Current { manifest, fresh, .. } = self.current(tenant, day).await?;
+        let (manifest, fresh) = match self.current_by_names(tenant, day).await? {
+            Some(current) => current,
+            None => {
+                let Current { manifest, fresh, .. } = self.current(tenant, day).await?;
+                (manifest, fresh.into_iter().map(|(_, segment)| segment).collect())
+            }
+        };
         if let Some(watch) = &self.watch.0 {
-            watch.listed(tenant, day, fresh.len(), fresh.iter().map(|(_, segment)| segment.size).sum());
+            watch.listed(tenant, day, fresh.len(), fresh.iter().map(|segment| segment.size).sum());
         }
-        let fresh = fresh.into_iter().map(|(_, segment)| segment);
-        let all = fresh.chain(manifest.segments.iter().map(|merged| merged.segment(tenant, day)));
+        let all = fresh.into_iter().chain(manifest.segments.iter().map(|merged| merged.segment(tenant, day)));
         Ok(all.filter(|segment| range.overlaps(segment.min_ts, segment.max_ts)).collect())
     }
 

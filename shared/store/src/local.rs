@@ -7,7 +7,8 @@
 //!
 //! Temporary files live in `.incoming` and are removed at open, unless another living process has the folder open: each holds a
 //! shared lock on `.incoming/lock` for life, and only who gets it exclusively cleans. (The lock of a killed process is released by
-//! the system.) Where the folder cannot be written it can still be read. Reading and listing are `LocalFileSystem`'s own.
+//! the system.) Where the folder cannot be written it can still be read. Reading is `LocalFileSystem`'s own, and so
+//! is listing, but for days of which names alone tell enough (see `names`).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -57,6 +58,11 @@ impl LocalFolder {
         };
         let writer = Writer { incoming, root, _alive: alive, counter: AtomicU64::default(), durable: Mutex::default() };
         Ok(LocalFolder { reader, writer: Arc::new(writer) })
+    }
+
+    /// Where it is.
+    pub(crate) fn root(&self) -> &FilePath {
+        &self.writer.root
     }
 }
 

@@ -17,6 +17,7 @@ use crate::counting::{Counters, Counting};
 use crate::deletes::DeleteCache;
 use crate::local::LocalFolder;
 use crate::manifest::ManifestCache;
+use crate::names::NamedFolder;
 use crate::url::Location;
 use crate::watch::Watcher;
 use crate::wire::Wire;
@@ -43,32 +44,33 @@ pub struct Store {
     pub(crate) manifests: Arc<ManifestCache>,
     pub(crate) delete_requests: Arc<DeleteCache>,
     pub(crate) watch: Watcher,
+    /// Where names can be listed without the objects that they name.
+    pub(crate) folder: Option<NamedFolder>,
 }
 
 impl Store {
     /// Opens a store. `environment` gives the `AWS_*` variables; others are ignored.
     pub fn open(url: &StoreUrl, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
         let counters = Arc::new(Counters::default());
-        let objects: Arc<dyn ObjectStore> =
-            match &url.0 {
-                Location::Memory => Arc::new(InMemory::new()),
-                Location::Folder(root) => {
-                    let folder = LocalFolder::open(root);
-                    Arc::new(folder.map_err(|why| {
-                        Error::invalid(format!("cannot open the store folder {}: {why}", root.display()))
-                    })?)
+        let objects: Arc<dyn ObjectStore> = match &url.0 {
+            Location::Memory => Arc::new(InMemory::new()),
+            Location::Folder(root) => {
+                let folder = LocalFolder::open(root)
+                    .map_err(|why| Error::invalid(format!("cannot open the store folder {}: {why}", root.display())))?;
+                let named = NamedFolder::new(folder.root()).counted(&counters);
+                return Ok(Store { folder: Some(named), ..Store::counted(Arc::new(folder), counters) });
+            }
+            Location::S3 { bucket, prefix } => {
+                let s3 = s3(bucket, environment, Arc::clone(&counters))?;
+                match prefix.is_empty() {
+                    true => s3,
+                    false => Arc::new(PrefixStore::new(
+                        s3,
+                        Path::parse(prefix).map_err(|e| Error::from_store(prefix, e.into()))?,
+                    )),
                 }
-                Location::S3 { bucket, prefix } => {
-                    let s3 = s3(bucket, environment, Arc::clone(&counters))?;
-                    match prefix.is_empty() {
-                        true => s3,
-                        false => Arc::new(PrefixStore::new(
-                            s3,
-                            Path::parse(prefix).map_err(|e| Error::from_store(prefix, e.into()))?,
-                        )),
-                    }
-                }
-            };
+            }
+        };
         Ok(Store::counted(objects, counters))
     }
 
@@ -82,7 +84,8 @@ impl Store {
     pub fn metered(&self) -> Self {
         let counters: Arc<Counters> = Arc::default();
         let objects = Arc::new(Counting::new(Arc::clone(&self.objects), Arc::clone(&counters)));
-        Store { objects, counters, ..self.clone() }
+        let folder = self.folder.as_ref().map(|folder| folder.counted(&counters));
+        Store { objects, counters, folder, ..self.clone() }
     }
 
     /// The counters of requests and bytes.
@@ -93,7 +96,7 @@ impl Store {
     fn counted(objects: Arc<dyn ObjectStore>, counters: Arc<Counters>) -> Self {
         let objects = Arc::new(Counting::new(objects, Arc::clone(&counters)));
         let (manifests, delete_requests) = Default::default();
-        Store { objects, counters, manifests, delete_requests, watch: Watcher::default() }
+        Store { objects, counters, manifests, delete_requests, watch: Watcher::default(), folder: None }
     }
 }
 

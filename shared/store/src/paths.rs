@@ -34,6 +34,12 @@ const ID_DIGITS: usize = 32;
 const TENANTS: &str = "t";
 /// What lies beside a tenant's days: requests for deletes.
 const DELETES: &str = "deletes";
+/// The folder of a day's fresh segments.
+pub(crate) const FRESH: &str = "l0";
+/// The folder of a day's manifests.
+pub(crate) const MANIFESTS: &str = "manifest";
+/// The folder of what merges wrote.
+pub(crate) const MERGED: &str = "seg";
 /// Where the probe keeps its result.
 const PROBE: &str = "probe/v1";
 /// The object that is written to learn the store's time.
@@ -111,7 +117,7 @@ impl FreshKey {
         if !self.is_sound() {
             return Err(Error::invalid(format!("these facts make no key: {self:?}")));
         }
-        Ok(Key::new(format!("{}/l0/{}", day_text(tenant, self.day), self.name())))
+        Ok(Key::new(format!("{}/{FRESH}/{}", day_text(tenant, self.day), self.name())))
     }
 
     /// The last part of the key; a manifest names what it consumed by it.
@@ -119,14 +125,15 @@ impl FreshKey {
         format!("{:019}-{:019}-{:032x}-{}.seg", self.min_ts, self.max_ts, self.batch_id, self.rows)
     }
 
-    /// Reads the last part of a key back; `None` unless [`FreshKey::name`] would write the very same text.
+    /// Reads the last part of a key back; `None` unless [`FreshKey::name`] would write the very same text. A listing does so
+    /// for each of its objects.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".seg")?.split('-');
         let (min_ts, max_ts) = (timestamp(parts.next()?)?, timestamp(parts.next()?)?);
         let batch_id = id(parts.next()?)?;
-        let rows = parts.next()?.parse().ok()?;
+        let rows = parts.next().filter(|text| !text.starts_with(['0', '+']))?.parse().ok()?;
         let fresh = FreshKey { day: Day::of(min_ts), min_ts, max_ts, batch_id, rows };
-        (parts.next().is_none() && fresh.is_sound() && fresh.name() == name).then_some(fresh)
+        (parts.next().is_none() && fresh.is_sound()).then_some(fresh)
     }
 
     fn is_sound(&self) -> bool {
@@ -226,12 +233,12 @@ pub(crate) fn day(tenant: &TenantId, day: Day) -> Path {
 
 /// The key of a merged segment.
 pub(crate) fn merged(tenant: &TenantId, day: Day, merged: MergedKey) -> Key {
-    Key::new(format!("{}/seg/{}.seg", day_text(tenant, day), merged.name()))
+    Key::new(format!("{}/{MERGED}/{}.seg", day_text(tenant, day), merged.name()))
 }
 
 /// The key of a catalog.
 pub(crate) fn catalog(tenant: &TenantId, day: Day, catalog: MergedKey) -> Key {
-    Key::new(format!("{}/seg/{}.cat", day_text(tenant, day), catalog.name()))
+    Key::new(format!("{}/{MERGED}/{}.cat", day_text(tenant, day), catalog.name()))
 }
 
 /// Where the store's time is asked for.
@@ -249,7 +256,7 @@ pub(crate) fn manifest(tenant: &TenantId, day: Day, version: u64) -> Result<Key,
     match version {
         1..=VERSION_MAX => {
             let inverted = VERSION_MAX - version;
-            Ok(Key::new(format!("{}/manifest/{inverted:010}-{version}.json", day_text(tenant, day))))
+            Ok(Key::new(format!("{}/{MANIFESTS}/{inverted:010}-{version}.json", day_text(tenant, day))))
         }
         _ => Err(Error::invalid(format!("no such manifest version: {version}"))),
     }
@@ -310,9 +317,9 @@ pub(crate) fn place(path: &Path) -> Option<Place> {
         return None;
     }
     let object = match kind {
-        "l0" => FreshKey::from_name(name).filter(|fresh| fresh.day == day).map(Object::Fresh),
-        "manifest" => manifest_version(name).map(|version| Object::Manifest { version }),
-        "seg" => match name.split_once('.')? {
+        FRESH => FreshKey::from_name(name).filter(|fresh| fresh.day == day).map(Object::Fresh),
+        MANIFESTS => manifest_version(name).map(|version| Object::Manifest { version }),
+        MERGED => match name.split_once('.')? {
             (name, "seg") => MergedKey::from_name(name).map(Object::Merged),
             (name, "cat") => MergedKey::from_name(name).map(Object::Catalog),
             _ => None,
@@ -349,7 +356,8 @@ pub(crate) fn deletion(path: &Path) -> Option<Deletion> {
     }
 }
 
-fn manifest_version(name: &str) -> Option<u64> {
+/// The version that the last part of a manifest's key tells.
+pub(crate) fn manifest_version(name: &str) -> Option<u64> {
     let (inverted, version) = name.strip_suffix(".json")?.split_once('-')?;
     let (inverted, version) = (digits(inverted, VERSION_DIGITS)?, version.parse::<u64>().ok()?);
     let canonical = format!("{inverted:010}-{version}.json") == name;
@@ -484,6 +492,17 @@ mod tests {
                 prop_assert_eq!(Key::parse(key.as_str()).unwrap(), key);
             } else {
                 prop_assert_ne!(Day::of(facts.min_ts), Day::of(facts.max_ts));
+            }
+        }
+
+        #[test]
+        fn no_other_name_is_that_of_a_fresh_segment(start in 0..HOUR, rows in 1..200u64, at in 0..90usize, byte in "[0-9a-fA-F+. -]?") {
+            let mut name = fresh(start, start, start as u128, rows).name();
+            if name.is_char_boundary(at) {
+                name.replace_range(at..(at + 1).min(name.len()).max(at), &byte);
+            }
+            if let Some(facts) = FreshKey::from_name(&name) {
+                prop_assert_eq!(facts.name(), name);
             }
         }
 

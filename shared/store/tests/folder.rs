@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use model::{Day, TenantId, TimeRange};
-use store::{Committed, Error, FreshKey, Key, Store, StoreUrl};
+use store::{Committed, Error, FreshKey, Key, Manifest, Store, StoreUrl};
 
 const DAY: i64 = 86_400_000_000_000;
 /// Names the folder to a process that this test starts.
@@ -227,4 +227,46 @@ async fn the_names_of_files_never_change() {
         "t/tenant-0/1970-01-02/l0/0000086400000000000-0000086400000000000-00000000000000000000000000000007-1.seg";
     assert!(folder.path().join(name).is_file());
     assert!(Key::parse(name).is_ok());
+}
+
+/// A day is listed by names, unless it holds what pushes and merges do not write: then the listing of all stores decides. What a
+/// manifest consumed is not shown while its object lies there.
+#[tokio::test]
+async fn names_tell_what_a_listing_of_objects_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    let (tenant, day) = (TenantId::single(), Day::of(0));
+    let key = |batch: u64| FreshKey { day, min_ts: 5, max_ts: 9, batch_id: batch.into(), rows: 1 };
+    let range = TimeRange::new(0, DAY).unwrap();
+    let check = async |want: usize| {
+        let listed = store.current(&tenant, day).await.unwrap();
+        let listed: BTreeSet<String> = listed.fresh.iter().map(|(_, s)| format!("{} {}", s.key, s.size)).collect();
+        let named = store.segments(&tenant, range).await.unwrap();
+        let named: BTreeSet<String> = named.iter().map(|s| format!("{} {}", s.key, s.size)).collect();
+        assert_eq!((named.len(), &named), (want, &listed));
+    };
+    check(0).await;
+    for batch in 1..=4 {
+        store.put_fresh(&tenant, key(batch), vec![0; batch as usize].into()).await.unwrap();
+        check(batch as usize).await;
+    }
+    let consumed = [(key(1), 1), (key(3), 1)].into();
+    let manifest = Manifest { version: 1, consumed, ..Manifest::default() };
+    store.commit_manifest(&tenant, day, &manifest).await.unwrap();
+    check(2).await;
+
+    let day_folder = folder.path().join("t/fake/1970-01-01");
+    fs::create_dir(day_folder.join("abc")).unwrap();
+    fs::write(day_folder.join("abc/note"), "not ours").unwrap();
+    check(2).await;
+    fs::write(day_folder.join("l0/note"), "not ours").unwrap();
+    check(2).await;
+    fs::remove_file(day_folder.join("l0/note")).unwrap();
+    fs::remove_dir_all(day_folder.join("abc")).unwrap();
+    fs::write(day_folder.join("l0/1-2-3-4.seg"), "of a newer version, perhaps").unwrap();
+    assert!(matches!(store.segments(&tenant, range).await, Err(Error::Corrupt { .. })));
+    fs::remove_file(day_folder.join("l0/1-2-3-4.seg")).unwrap();
+    let path = day_folder.join("l0/0000000000000000005-0000000000000000009-00000000000000000000000000000002-1.seg");
+    fs::remove_file(path).unwrap();
+    check(1).await;
 }

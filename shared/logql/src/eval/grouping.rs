@@ -4,6 +4,9 @@ use model::Labels;
 
 use crate::ast::Grouping;
 
+/// So many names are looked at one by one.
+const FEW_NAMES_MAX: usize = 8;
+
 /// A grouping made ready: names sorted, so that one walk over a sorted label set decides.
 #[derive(Debug, Clone, Default)]
 pub struct GroupingKey {
@@ -32,7 +35,12 @@ impl GroupingKey {
 
     /// Whether a label of that name stays.
     pub fn keeps(&self, name: &str) -> bool {
-        self.names.binary_search_by(|n| n.as_str().cmp(name)).is_ok() != self.without
+        // Of few names most differ in their lengths already, which is all that is compared then.
+        let is_named = match self.names.len() <= FEW_NAMES_MAX {
+            true => self.names.iter().any(|n| n == name),
+            false => self.names.binary_search_by(|n| n.as_str().cmp(name)).is_ok(),
+        };
+        is_named != self.without
     }
 }
 

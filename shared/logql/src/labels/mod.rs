@@ -8,8 +8,8 @@ mod names;
 
 use model::{EntryRef, Labels};
 
-use names::{Fate, NameId, Names, bit_of};
-pub(crate) use names::{Place, Prefix};
+pub(crate) use names::{Ended, Fate, Known, Place, Prefix};
+use names::{NameId, Names, bit_of};
 
 /// The label that names an error.
 pub const ERROR: &str = "__error__";
@@ -106,6 +106,8 @@ pub(crate) struct Overlay {
     details: Option<Span>,
     /// How many needed labels were found.
     found: usize,
+    /// How many of them parsers can find in lines of this stream, at the most.
+    findable: usize,
     /// One bit for each name in the metadata: most names are seen not to be there without a search.
     metadata_bits: u64,
     /// The same for the stream.
@@ -117,9 +119,15 @@ pub(crate) struct Overlay {
 
 impl Overlay {
     /// An overlay for the lines of one stream.
-    pub(crate) fn new(stream: &Labels) -> Self {
+    pub(crate) fn new(stream: &Labels, needed: &Needed) -> Self {
         let stream_bits = stream.iter().fold(0, |bits, (name, _)| bits | bit_of(name));
-        Overlay { stream_bits, ..Overlay::default() }
+        // A key of a stream label's name becomes a label with a suffix, and one of an error's name none.
+        let can_be_found = |name: &&String| !matches!(name.as_str(), ERROR | ERROR_DETAILS) && !stream.contains(name);
+        let findable = match needed {
+            Needed::All => usize::MAX,
+            Needed::Only(names) => names.iter().filter(can_be_found).count(),
+        };
+        Overlay { stream_bits, findable, ..Overlay::default() }
     }
 
     fn str(&self, span: Span) -> &str {
@@ -388,6 +396,12 @@ impl<'a> LineLabels<'a> {
         matches!(self.needed, Needed::Only(names) if self.overlay.found >= names.len())
     }
 
+    /// Whether no parser can find another label that is asked for. Where a line's end may hold an error, it has to be read
+    /// nevertheless.
+    pub(crate) fn none_left(&self) -> bool {
+        self.overlay.found >= self.overlay.findable
+    }
+
     /// Whether the stream or the metadata has a label of that name.
     pub(crate) fn base_has(&self, name: &str) -> bool {
         self.stream.contains(name) || self.metadata_has(name)
@@ -399,9 +413,15 @@ impl<'a> LineLabels<'a> {
 
     /// A parser's label: `key` is cleaned, gets a suffix if stream or metadata have the name, and is left out if a
     /// parser made it before or nobody needs it. A value that stands in the stored line is not copied.
-    #[inline]
     pub(crate) fn extract(&mut self, prefix: Prefix<'_>, key: &str, value: &str) {
-        let Some(name) = self.claim(prefix, key) else { return };
+        let fate = self.fate(prefix, key);
+        self.extract_as(fate, value);
+    }
+
+    /// The same for a key whose fate is known.
+    #[inline]
+    pub(crate) fn extract_as(&mut self, fate: Fate, value: &str) {
+        let Some(name) = self.claim(fate) else { return };
         let from = (value.as_ptr() as usize).wrapping_sub(self.line.as_ptr() as usize);
         let to = from.wrapping_add(value.len());
         let is_in_line = from <= self.line.len() && to <= self.line.len() && from <= to;
@@ -409,21 +429,39 @@ impl<'a> LineLabels<'a> {
         self.make(name, value);
     }
 
-    /// The same for a value that `write` appends.
+    /// As `extract`, for a value that `write` appends.
     pub(crate) fn extract_with(&mut self, prefix: Prefix<'_>, key: &str, write: impl FnOnce(&mut String)) {
-        let Some(name) = self.claim(prefix, key) else { return };
+        let fate = self.fate(prefix, key);
+        self.extract_as_with(fate, write);
+    }
+
+    /// As `extract_as`, for a value that `write` appends.
+    pub(crate) fn extract_as_with(&mut self, fate: Fate, write: impl FnOnce(&mut String)) {
+        let Some(name) = self.claim(fate) else { return };
         let start = self.overlay.text.len();
         write(&mut self.overlay.text);
         self.make(name, Text::Own(self.overlay.span_from(start)));
     }
 
-    /// The name under which a parser may make a label of a key.
+    /// What becomes of a key in this stream.
     #[inline]
-    fn claim(&mut self, prefix: Prefix<'_>, key: &str) -> Option<NameId> {
+    pub(crate) fn fate(&mut self, prefix: Prefix<'_>, key: &str) -> Fate {
+        self.overlay.names.fate(prefix, key, self.stream, self.needed)
+    }
+
+    /// The next key, if it is the one that the line before had there: `rest` of the line begins with it, and it ends there.
+    #[inline]
+    pub(crate) fn expected(&mut self, place: Place, rest: &[u8], ended: Ended) -> Option<Known> {
+        self.overlay.names.expected(place, rest, ended)
+    }
+
+    /// The name under which a parser may make a label of a key of that fate.
+    #[inline]
+    fn claim(&mut self, fate: Fate) -> Option<NameId> {
         if self.overlay.slots.len() >= LABELS_PER_LINE_MAX {
             return None;
         }
-        let (name, is_suffixed) = match self.overlay.names.fate(prefix, key, self.stream, self.needed) {
+        let (name, is_suffixed) = match fate {
             Fate::Skipped => return None,
             Fate::Taken(name) => (name, true),
             Fate::TakenUnlessInMetadata { name, bit, is_needed } => {

@@ -1,8 +1,8 @@
 //! The names that a stream's lines use, and what became of the keys they were made of.
 //!
 //! In: a parser's key under a prefix. Out: the number of the label's name, and whether a label is made at all. Lines of a
-//! stream resemble each other: a key is cleaned once, and then guessed from the key before it, or found by its content.
-//! What is remembered is bounded and never changes an answer.
+//! stream resemble each other: a key is cleaned once, and then known by its bytes where it follows the key that it followed
+//! before, or found by its content. What is remembered is bounded and never changes an answer.
 
 use model::Labels;
 
@@ -19,7 +19,7 @@ const NAME_BYTES_KEPT_MAX: usize = 1 << 20;
 
 /// The number of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NameId(u32);
+pub(crate) struct NameId(u32);
 
 /// The number of a key: `ROOT` is what stands above all keys, `UNKNOWN` what is not remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl<'a> Prefix<'a> {
 }
 
 /// Where a prefix is remembered.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place(KeyId);
 
 impl Place {
@@ -54,9 +54,52 @@ impl Place {
     pub(crate) const ROOT: Place = Place(ROOT);
 }
 
+/// What ends a key as it stands in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The quote of a JSON string.
+    ByQuote,
+    /// The `=` of a logfmt pair.
+    ByEquals,
+}
+
+impl Ended {
+    fn byte(self) -> u8 {
+        match self {
+            Ended::ByQuote => b'"',
+            Ended::ByEquals => b'=',
+        }
+    }
+
+    /// Whether a key means itself where it is read up to that end.
+    fn is_plain(self, key: &str) -> bool {
+        match self {
+            Ended::ByQuote => !key.contains(['"', '\\']),
+            Ended::ByEquals => !key.is_empty() && !key.contains(|c| c <= ' ' || matches!(c, '=' | '"' | '\u{fffd}')),
+        }
+    }
+}
+
+/// A key that came where it was expected.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    id: u32,
+    /// Its length in the line.
+    pub(crate) bytes: usize,
+    /// What becomes of it.
+    pub(crate) fate: Fate,
+}
+
+impl Known {
+    /// The place of what stands below it.
+    pub(crate) fn place(self) -> Place {
+        Place(KeyId(self.id))
+    }
+}
+
 /// What becomes of a key, as far as it is the same for every line of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// Empty, reserved, or not needed.
     Skipped,
     Taken(NameId),
@@ -85,11 +128,23 @@ struct Key {
     fate: Fate,
     /// The key that followed this one.
     next: u32,
+    /// In which lines it may be known by its bytes.
+    plain_by_quote: bool,
+    plain_by_equals: bool,
 }
 
 impl Key {
-    fn is(&self, prefix: KeyId, word: Word, text: &str) -> bool {
-        self.word == word && self.prefix == prefix && (text.len() <= Word::WHOLE_BYTES_MAX || *self.text == *text)
+    fn is(&self, prefix: KeyId, word: Word, text: &[u8]) -> bool {
+        self.word == word
+            && self.prefix == prefix
+            && (text.len() <= Word::WHOLE_BYTES_MAX || self.text.as_bytes() == text)
+    }
+
+    fn is_plain(&self, ended: Ended) -> bool {
+        match ended {
+            Ended::ByQuote => self.plain_by_quote,
+            Ended::ByEquals => self.plain_by_equals,
+        }
     }
 }
 
@@ -133,7 +188,7 @@ impl Names {
     }
 
     pub(super) fn find(&self, text: &str) -> Option<NameId> {
-        let hash = Word::new(text).hash(ROOT);
+        let hash = Word::new(text.as_bytes()).hash(ROOT);
         let same = |id: u32| self.names.get(id as usize).is_some_and(|n| n.hash == hash && *n.text == *text);
         self.names_by_hash.find(hash, same).map(NameId)
     }
@@ -142,7 +197,7 @@ impl Names {
         if let Some(known) = self.find(text) {
             return known;
         }
-        let hash = Word::new(text).hash(ROOT);
+        let hash = Word::new(text.as_bytes()).hash(ROOT);
         let id = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(Name { text: text.into(), hash, slot: u32::MAX });
         self.name_bytes += text.len();
@@ -170,6 +225,28 @@ impl Names {
         }
     }
 
+    /// The key that followed the one before the last time, if a line goes on with it, up to its end: then the line needs not be
+    /// searched for where the key ends, nor the key for what becomes of it.
+    #[inline]
+    pub(super) fn expected(&mut self, place: Place, line: &[u8], ended: Ended) -> Option<Known> {
+        let id = self.guess();
+        let key = self.keys.get(id as usize).filter(|key| key.is_plain(ended))?;
+        let bytes = key.text.len();
+        let text = line.get(..bytes).filter(|_| line.get(bytes) == Some(&ended.byte()))?;
+        let known = key.is(place.0, Word::new(text), text).then_some(Known { id, bytes, fate: key.fate })?;
+        self.last = Some(id);
+        Some(known)
+    }
+
+    /// The key that followed the one before the last time, or the first of the line before.
+    #[inline]
+    fn guess(&self) -> u32 {
+        match self.last {
+            Some(last) => self.keys.get(last as usize).map_or(u32::MAX, |key| key.next),
+            None => self.first,
+        }
+    }
+
     /// The place of a key as a prefix.
     pub(super) fn place(&mut self, prefix: Prefix<'_>, text: &str, stream: &Labels, needed: &Needed) -> Place {
         Place(self.key(prefix, text, stream, needed).map_or(UNKNOWN, KeyId))
@@ -178,12 +255,9 @@ impl Names {
     /// The number of a key, if it is remembered.
     #[inline]
     fn key(&mut self, prefix: Prefix<'_>, text: &str, stream: &Labels, needed: &Needed) -> Option<u32> {
-        let word = Word::new(text);
-        let guess = match self.last {
-            Some(last) => self.keys.get(last as usize).map_or(u32::MAX, |key| key.next),
-            None => self.first,
-        };
-        let is_guessed = self.keys.get(guess as usize).is_some_and(|key| key.is(prefix.key, word, text));
+        let word = Word::new(text.as_bytes());
+        let guess = self.guess();
+        let is_guessed = self.keys.get(guess as usize).is_some_and(|key| key.is(prefix.key, word, text.as_bytes()));
         let id = if is_guessed { guess } else { self.look_up(prefix, word, text, stream, needed)? };
         self.last = Some(id);
         Some(id)
@@ -195,14 +269,17 @@ impl Names {
             return None;
         }
         let hash = word.hash(prefix.key);
-        let same = |id: u32| self.keys.get(id as usize).is_some_and(|key| key.is(prefix.key, word, text));
+        let same = |id: u32| self.keys.get(id as usize).is_some_and(|key| key.is(prefix.key, word, text.as_bytes()));
         let id = match self.keys_by_hash.find(hash, same) {
             Some(known) => known,
             None if self.keys.len() >= KEYS_MAX || prefix.text.len() + text.len() > KEY_BYTES_MAX => return None,
             None => {
                 let id = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
                 let fate = self.resolve(prefix, text, stream, needed);
-                self.keys.push(Key { prefix: prefix.key, word, text: text.into(), fate, next: u32::MAX });
+                let [plain_by_quote, plain_by_equals] =
+                    [Ended::ByQuote, Ended::ByEquals].map(|ended| ended.is_plain(text));
+                let (prefix, text, next) = (prefix.key, text.into(), u32::MAX);
+                self.keys.push(Key { prefix, word, text, fate, next, plain_by_quote, plain_by_equals });
                 let hash_of = |id: u32| self.keys.get(id as usize).map_or(0, |key| key.word.hash(key.prefix));
                 self.keys_by_hash.insert(hash, id, hash_of);
                 id
@@ -259,8 +336,7 @@ impl Word {
     const WHOLE_BYTES_MAX: usize = 16;
 
     #[inline]
-    fn new(text: &str) -> Self {
-        let bytes = text.as_bytes();
+    fn new(bytes: &[u8]) -> Self {
         let (head, tail) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
             (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
             _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::json_scan::{JsonError, Scanner, Text, Value, is_closed, string_into, unescape_into};
-use crate::labels::{LineLabels, Place, Prefix, sanitize_into};
+use crate::labels::{Ended, Fate, LineLabels, Place, Prefix, sanitize_into};
 
 /// Objects nested deeper are left out.
 const DEPTH_MAX: usize = 100;
@@ -76,24 +76,41 @@ impl Walk<'_, '_, '_> {
     }
 
     fn member(&mut self) -> Result<End, JsonError> {
+        if let Some(known) = self.labels.expected(self.place, self.scanner.behind_quote(), Ended::ByQuote) {
+            let key = self.scanner.key_of(known.bytes)?;
+            if self.scanner.peek() == Some(b'{') && self.depth < DEPTH_MAX {
+                return self.nested(key, known.place());
+            }
+            return self.leaf(|_| known.fate);
+        }
         let key = unescape_key(self.scanner.key()?)?;
         if self.scanner.peek() == Some(b'{') && self.depth < DEPTH_MAX {
-            return self.nested(&key);
+            let place = self.labels.place(Prefix::new(self.place, &self.prefix), &key);
+            return self.nested(&key, place);
         }
-        let prefix = Prefix::new(self.place, &self.prefix);
+        self.leaf(|walk| walk.labels.fate(Prefix::new(walk.place, &walk.prefix), &key))
+    }
+
+    /// The value of a key that becomes a label, if it is one that can be.
+    #[inline]
+    fn leaf(&mut self, fate: impl FnOnce(&mut Self) -> Fate) -> Result<End, JsonError> {
         match self.scanner.value()? {
             Value::String(text) if text.has_escapes || self.has_invalid => {
-                self.labels.extract_with(prefix, &key, |out| string_into(text, out));
+                let fate = fate(self);
+                self.labels.extract_as_with(fate, |out| string_into(text, out));
             }
-            Value::String(Text { raw, .. }) | Value::Plain(raw) => self.labels.extract(prefix, &key, raw),
+            Value::String(Text { raw, .. }) | Value::Plain(raw) => {
+                let fate = fate(self);
+                self.labels.extract_as(fate, raw);
+            }
             Value::Null | Value::Array(_) | Value::Object(_) => return Ok(End::Finished),
         }
         Ok(if self.labels.all_found() { End::Found } else { End::Finished })
     }
 
-    fn nested(&mut self, key: &str) -> Result<End, JsonError> {
+    fn nested(&mut self, key: &str, place: Place) -> Result<End, JsonError> {
         let (outside, before) = (self.place, self.prefix.len());
-        self.place = self.labels.place(Prefix::new(outside, &self.prefix), key);
+        self.place = place;
         if before > 0 {
             self.prefix.push('_');
         }

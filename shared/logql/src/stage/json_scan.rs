@@ -111,14 +111,35 @@ impl<'a> Scanner<'a> {
     pub(super) fn key(&mut self) -> Result<Text<'a>, JsonError> {
         self.step();
         let key = self.string().ok_or(JsonError::Malformed)?;
+        self.colon().map(|()| key)
+    }
+
+    /// What stands behind the opening quote, which must be next.
+    #[inline]
+    pub(super) fn behind_quote(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at + 1..).unwrap_or_default()
+    }
+
+    /// As `key`, where it is known that so many bytes stand between its quotes, and none of them is special.
+    #[inline]
+    pub(super) fn key_of(&mut self, bytes: usize) -> Result<&'a str, JsonError> {
+        let start = self.at + 1;
+        let end = start + bytes;
+        self.at = end + 1;
+        self.colon().map(|()| self.text.get(start..end).unwrap_or_default())
+    }
+
+    #[inline]
+    fn colon(&mut self) -> Result<(), JsonError> {
         if self.peek() != Some(b':') {
             return Err(JsonError::Malformed);
         }
         self.step();
-        Ok(key)
+        Ok(())
     }
 
     /// Reads any value; objects and arrays are stepped over.
+    #[inline]
     pub(super) fn value(&mut self) -> Result<Value<'a>, JsonError> {
         match self.peek() {
             None => Err(JsonError::Malformed),

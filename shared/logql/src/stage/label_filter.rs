@@ -30,7 +30,7 @@ pub(crate) enum LabelFilter {
 
 /// A matcher over a label's text; an absent label is an empty one.
 #[derive(Debug)]
-pub(crate) struct StringFilter {
+pub struct StringFilter {
     name: String,
     negated: bool,
     test: TextTest,
@@ -52,9 +52,17 @@ impl StringFilter {
         Ok(StringFilter { name: matcher.name.clone(), negated, test })
     }
 
-    fn matches(&self, value: &str) -> bool {
+    /// The label.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether an entry stays whose label has this value.
+    pub fn matches(&self, value: &str) -> bool {
         let holds = match &self.test {
-            TextTest::Equal(wanted) => value == wanted,
+            // Most often both are empty, as in `__error__=""`. Looked at first, since on some processors comparing no bytes at all
+            // is dear: what an empty text points to is no memory, and a masked load of it faults in microcode.
+            TextTest::Equal(wanted) => value.len() == wanted.len() && (wanted.is_empty() || value == wanted),
             TextTest::Regex(regex) => regex.is_match(value),
         };
         holds != self.negated
@@ -83,6 +91,18 @@ impl LabelFilter {
             ast::LabelFilter::And(left, right) => pair(left, right).map(|(l, r)| LabelFilter::And(l, r))?,
             ast::LabelFilter::Or(left, right) => pair(left, right).map(|(l, r)| LabelFilter::Or(l, r))?,
         })
+    }
+
+    /// Appends the matchers that must all hold for an entry to stay, whatever else is asked of it.
+    pub(crate) fn required<'f>(&'f self, matchers: &mut Vec<&'f StringFilter>) {
+        match self {
+            LabelFilter::String(filter) => matchers.push(filter),
+            LabelFilter::And(left, right) => {
+                left.required(matchers);
+                right.required(matchers);
+            }
+            _ => {}
+        }
     }
 
     /// Whether the entry stays; may mark it.

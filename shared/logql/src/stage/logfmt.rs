@@ -8,7 +8,7 @@ use super::json_scan::{blank_invalid, can_unescape, unescape_into};
 use super::short_search::{quote_or_backslash, word_end};
 use crate::Error;
 use crate::ast::Extraction;
-use crate::labels::{LineLabels, Prefix, sanitize_into};
+use crate::labels::{Ended, Fate, LineLabels, Place, Prefix, sanitize_into};
 
 const ERROR: &str = "LogfmtParserErr";
 
@@ -35,11 +35,18 @@ impl Logfmt {
 
     fn take_all(&self, line: &str, labels: &mut LineLabels<'_>) -> Result<(), Fault> {
         let mut pairs = Pairs::new(line);
-        while let Some(pair) = pairs.next_pair() {
+        // Only a strict stage finds faults, and so may have to read on.
+        while (self.strict || !labels.none_left()) && pairs.step_to_pair() {
+            let known = labels.expected(Place::ROOT, pairs.rest(), Ended::ByEquals);
+            let pair = match known {
+                Some(known) => pairs.pair_of(known.bytes),
+                None => pairs.pair(),
+            };
             match pair {
                 Ok(pair) if pair.value.is_empty() && !self.keep_empty => {}
                 Ok(pair) => {
-                    pair.value.extract(pair.key, pairs.has_invalid, labels);
+                    let fate = known.map_or_else(|| labels.fate(Prefix::NONE, pair.key), |known| known.fate);
+                    pair.value.extract(fate, pairs.has_invalid, labels);
                     if labels.all_found() {
                         break;
                     }
@@ -59,8 +66,8 @@ impl Logfmt {
         }
         let mut pairs = Pairs::new(line);
         let mut cleaned = String::new();
-        while let Some(pair) = pairs.next_pair() {
-            match pair {
+        while pairs.step_to_pair() {
+            match pairs.pair() {
                 Ok(pair) => {
                     let mut name = pair.key;
                     if !is_clean(name) {
@@ -69,7 +76,8 @@ impl Logfmt {
                         name = &cleaned;
                     }
                     for extraction in self.extractions.iter().filter(|e| e.expression == name) {
-                        pair.value.extract(&extraction.label, pairs.has_invalid, labels);
+                        let fate = labels.fate(Prefix::NONE, &extraction.label);
+                        pair.value.extract(fate, pairs.has_invalid, labels);
                     }
                     if labels.all_found() {
                         break;
@@ -106,10 +114,10 @@ impl Value<'_> {
 
     /// Makes a label of the value.
     #[inline]
-    fn extract(&self, key: &str, has_invalid: bool, labels: &mut LineLabels<'_>) {
+    fn extract(&self, fate: Fate, has_invalid: bool, labels: &mut LineLabels<'_>) {
         match self {
-            Value::Plain(text) if !has_invalid => labels.extract(Prefix::NONE, key, text),
-            _ => labels.extract_with(Prefix::NONE, key, |out| self.write(out)),
+            Value::Plain(text) if !has_invalid => labels.extract_as(fate, text),
+            _ => labels.extract_as_with(fate, |out| self.write(out)),
         }
     }
 
@@ -162,12 +170,10 @@ impl<'a> Pairs<'a> {
         Pairs { line, at: 0, has_invalid: may_hold_invalid(line) }
     }
 
-    fn next_pair(&mut self) -> Option<Result<Pair<'a>, Fault>> {
+    /// Steps to where the next pair begins; whether there is one.
+    fn step_to_pair(&mut self) -> bool {
         self.at = self.find(|b| b > b' ');
-        if self.at >= self.line.len() {
-            return None;
-        }
-        Some(self.pair())
+        self.at < self.line.len()
     }
 
     /// The next byte that fits, or the end.
@@ -188,14 +194,24 @@ impl<'a> Pairs<'a> {
         self.at += word_end(self.rest());
         let key = self.line.get(start..self.at).unwrap_or_default();
         match self.byte() {
-            Some(b'"') => return Err(self.unexpected('"')),
-            Some(b'=') if key.is_empty() => return Err(self.unexpected('=')),
-            _ if self.has_invalid && key.contains('\u{fffd}') => {
-                return Err(Fault { at: self.at, why: Why::InvalidKey });
-            }
-            Some(b'=') => self.at += 1,
-            _ => return Ok(Pair { key, value: Value::Plain("") }),
+            Some(b'"') => Err(self.unexpected('"')),
+            Some(b'=') if key.is_empty() => Err(self.unexpected('=')),
+            _ if self.has_invalid && key.contains('\u{fffd}') => Err(Fault { at: self.at, why: Why::InvalidKey }),
+            Some(b'=') => self.value(key),
+            _ => Ok(Pair { key, value: Value::Plain("") }),
         }
+    }
+
+    /// The pair whose key is so long, and ends at its `=`.
+    fn pair_of(&mut self, key_bytes: usize) -> Result<Pair<'a>, Fault> {
+        let start = self.at;
+        self.at += key_bytes;
+        self.value(self.line.get(start..self.at).unwrap_or_default())
+    }
+
+    /// Reads what stands behind the `=` that comes next.
+    fn value(&mut self, key: &'a str) -> Result<Pair<'a>, Fault> {
+        self.at += 1;
         let value = if self.byte() == Some(b'"') { self.quoted()? } else { self.plain()? };
         Ok(Pair { key, value })
     }

@@ -29,6 +29,7 @@ use choice::Choices;
 use format::{LabelFormats, LineFormat};
 use json_path::JsonPaths;
 pub(crate) use label_filter::LabelFilter;
+pub use label_filter::StringFilter;
 use logfmt::Logfmt;
 use pattern_text::PatternParser;
 use regexp::{Groups, Regexp};
