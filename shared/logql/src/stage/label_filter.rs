@@ -60,8 +60,8 @@ impl StringFilter {
     /// Whether an entry stays whose label has this value.
     pub fn matches(&self, value: &str) -> bool {
         let holds = match &self.test {
-            // Most often both are empty, as in `__error__=""`. Looked at first, since on some processors comparing no bytes at all
-            // is dear: what an empty text points to is no memory, and a masked load of it faults in microcode.
+            // Most often both are empty, as in `__error__=""`. Looked at first, since comparing no bytes at all is dear on some
+            // processors, likely since what an empty text points to is no memory.
             TextTest::Equal(wanted) => value.len() == wanted.len() && (wanted.is_empty() || value == wanted),
             TextTest::Regex(regex) => regex.is_match(value),
         };
