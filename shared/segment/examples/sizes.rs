@@ -30,6 +30,8 @@ fn main() {
             Some(("gramlines", value)) => options.gram_line_bytes_min = value.parse().unwrap(),
             Some(("needle", value)) => needles.push(value.to_lowercase()),
             Some(("rounds", value)) => rounds = value.parse().unwrap(),
+            _ if argument == "merged" => (merge, options) = (true, Options::merged()),
+            Some(("templates", value)) => options.lines_by_template = value == "1",
             _ => (merge, plain) = (merge || argument == "merged", plain || argument == "plain"),
         }
     }

@@ -28,6 +28,7 @@ mod grams;
 mod integers;
 mod interner;
 mod layout;
+mod lines;
 mod names;
 mod novelty;
 mod reader;
