@@ -6,6 +6,9 @@ const SECOND_NS: i64 = 1_000_000_000;
 const DAY_SECONDS: i64 = 86_400;
 /// Longest text that [`spell`] gives.
 pub(super) const SPELLED_BYTES_MAX: usize = 32;
+/// Length of a time up to its seconds.
+const SECONDS_BYTES: usize = 19;
+const ACCESS_LOG_BYTES: usize = 20;
 
 /// How a time is spelled.
 ///
@@ -47,9 +50,9 @@ impl Form {
 /// The time that a text spells.
 pub(super) fn parse(text: &[u8]) -> Option<(Form, i64)> {
     let (form, time) = if text.get(2) == Some(&b'/') { parse_access_log(text)? } else { parse_rfc3339(text)? };
-    let mut again = Vec::with_capacity(SPELLED_BYTES_MAX);
-    spell(form, time, &mut Day::default(), &mut again);
-    (again == text).then_some((form, time))
+    let mut again = [0; SPELLED_BYTES_MAX];
+    let length = spell(form, time, &mut Day::default(), &mut again);
+    (again.get(..length) == Some(text)).then_some((form, time))
 }
 
 fn parse_rfc3339(text: &[u8]) -> Option<(Form, i64)> {
@@ -114,28 +117,41 @@ fn date(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
-/// The second spelled last in both forms: the next one is mostly in the same.
+/// The second spelled last, in both forms: the next one is mostly in the same, or in the same day.
 #[derive(Default)]
 pub(super) struct Day {
     second: Option<i64>,
-    rfc3339: [u8; 19],
-    access_log: [u8; 20],
+    day: Option<i64>,
+    rfc3339: [u8; SPELLED_BYTES_MAX],
+    access_log: [u8; SPELLED_BYTES_MAX],
 }
 
 impl Day {
     fn set(&mut self, second: i64) {
         self.second = Some(second);
-        let (year, month, day) = date(second.div_euclid(DAY_SECONDS));
-        let of_day = second.rem_euclid(DAY_SECONDS);
+        let (day, of_day) = (second.div_euclid(DAY_SECONDS), second.rem_euclid(DAY_SECONDS));
+        if self.day != Some(day) {
+            self.day = Some(day);
+            self.set_date(day);
+        }
+        let of_day = u32::try_from(of_day).unwrap_or_default();
+        let ([a, b], [c, d], [e, f]) = (pair(of_day / 3600), pair(of_day / 60 % 60), pair(of_day % 60));
+        let clock = [a, b, b':', c, d, b':', e, f];
+        for (spelled, end) in [(&mut self.rfc3339, SECONDS_BYTES), (&mut self.access_log, ACCESS_LOG_BYTES)] {
+            if let Some(to) = spelled.get_mut(end - clock.len()..).and_then(|to| to.first_chunk_mut()) {
+                *to = clock;
+            }
+        }
+    }
+
+    #[cold]
+    fn set_date(&mut self, day: i64) {
+        let (year, month, day) = date(day);
         let [high, low] = [two(year.div_euclid(100)), two(year.rem_euclid(100))];
-        let [month_digits, day] = [two(month), two(day)];
-        let [hour, minute, second] = [two(of_day / 3600), two(of_day / 60 % 60), two(of_day % 60)];
-        let index = usize::try_from(month - 1).unwrap_or_default();
-        let name = MONTHS.get(index).copied().unwrap_or(b"Jan");
-        let spelled = [&high[..], &low, b"-", &month_digits, b"-", &day, b"T", &hour, b":", &minute, b":", &second];
-        fill(&mut self.rfc3339, &spelled);
-        let spelled = [&day[..], b"/", name, b"/", &high, &low, b":", &hour, b":", &minute, b":", &second];
-        fill(&mut self.access_log, &spelled);
+        let name = usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).copied().unwrap_or(b"Jan");
+        let [month, day] = [two(month), two(day)];
+        fill(&mut self.rfc3339, &[&high[..], &low, b"-", &month, b"-", &day, b"T"]);
+        fill(&mut self.access_log, &[&day[..], b"/", name, b"/", &high, &low, b":"]);
     }
 }
 
@@ -145,41 +161,59 @@ fn fill(target: &mut [u8], parts: &[&[u8]]) {
     }
 }
 
-/// Two digits; what has more has none.
-fn two(number: i64) -> [u8; 2] {
-    let digit = |number: i64| b'0' + u8::try_from(number.rem_euclid(10)).unwrap_or_default();
-    [digit(number / 10), digit(number)]
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = pairs();
+
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
+const fn pairs() -> [[u8; 2]; 100] {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
 }
 
-/// Appends a time.
-pub(super) fn spell(form: Form, time: i64, day: &mut Day, out: &mut Vec<u8>) {
+/// Two digits; of what has more, the last two.
+fn two(number: i64) -> [u8; 2] {
+    pair(u32::try_from(number.rem_euclid(100)).unwrap_or_default())
+}
+
+fn pair(number: u32) -> [u8; 2] {
+    PAIRS.get(number as usize).copied().unwrap_or_default()
+}
+
+/// Spells a time into `out` and gives its length; what stands behind it is of no meaning.
+#[inline]
+pub(super) fn spell(form: Form, time: i64, day: &mut Day, out: &mut [u8; SPELLED_BYTES_MAX]) -> usize {
     let (second, nanos) = (time.div_euclid(SECOND_NS), time.rem_euclid(SECOND_NS));
     if day.second != Some(second) {
         day.set(second);
     }
     if form.0 == ACCESS_LOG {
-        out.extend_from_slice(&day.access_log);
-        return;
+        *out = day.access_log;
+        return ACCESS_LOG_BYTES;
     }
+    *out = day.rfc3339;
     let nanos = u32::try_from(nanos).unwrap_or_default();
-    let mut fraction = *b".000000000Z";
-    let mut rest = nanos;
-    for digit in fraction.iter_mut().skip(1).take(9).rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
+    let [a, b] = pair(nanos / 10_000_000);
+    let [c, d] = pair(nanos / 100_000 % 100);
+    let [e, f] = pair(nanos / 1_000 % 100);
+    let [g, h] = pair(nanos / 10 % 100);
+    let last = b'0' + (nanos % 10).to_le_bytes()[0];
+    let fraction = [b'.', a, b, c, d, e, f, g, h, last];
+    if let Some(to) = out.get_mut(SECONDS_BYTES..).and_then(|to| to.first_chunk_mut()) {
+        *to = fraction;
     }
     let digits = match form.0 {
-        TRIMMED => {
-            let zeros = fraction.iter().take(10).rev().take_while(|digit| **digit == b'0').count();
-            9 - zeros.min(8)
-        }
+        TRIMMED if last != b'0' => 9,
+        TRIMMED => 9 - fraction.iter().rev().take_while(|digit| **digit == b'0').count().min(8),
         digits => usize::from(digits),
     };
-    out.extend_from_slice(&day.rfc3339);
-    if digits > 0 {
-        out.extend(fraction.iter().take(digits + 1));
-    }
-    out.push(b'Z');
+    let end = SECONDS_BYTES + if digits > 0 { digits + 1 } else { 0 };
+    out.get_mut(end).into_iter().for_each(|byte| *byte = b'Z');
+    end + 1
 }
 
 #[cfg(test)]
@@ -209,12 +243,12 @@ mod tests {
         #[test]
         fn what_parses_is_spelled_the_same(time: i64, number in 0u64..17) {
             let Some(form) = Form::from_number(number) else { return Ok(()) };
-            let mut text = Vec::new();
-            spell(form, form.truncate(time), &mut Day::default(), &mut text);
-            if let Some((form, time)) = parse(&text) {
-                let mut again = Vec::new();
-                spell(form, time, &mut Day::default(), &mut again);
-                prop_assert_eq!(text, again);
+            let (mut text, mut again) = ([0; SPELLED_BYTES_MAX], [0; SPELLED_BYTES_MAX]);
+            let length = spell(form, form.truncate(time), &mut Day::default(), &mut text);
+            let text = &text[..length];
+            if let Some((form, time)) = parse(text) {
+                let length = spell(form, time, &mut Day::default(), &mut again);
+                prop_assert_eq!(text, &again[..length]);
             }
         }
     }

@@ -8,6 +8,8 @@ use super::clock::{Day, SPELLED_BYTES_MAX, spell};
 use super::templated::{Place, Templated, Values, malformed};
 use crate::Error;
 
+const TOO_LONG: Error = malformed("the lines are longer than promised");
+
 /// Bytes that are copied at once.
 const STRIDE: usize = 32;
 
@@ -52,14 +54,18 @@ impl Templated {
                     }));
                 }
                 Values::Time { forms, times } => {
-                    bytes.reserve(times.len() * SPELLED_BYTES_MAX);
-                    for (form, time) in forms.iter().zip(times) {
-                        let at = bytes.len();
-                        spell(*form, *time, &mut day, &mut bytes);
-                        let place = (u32::try_from(at), u32::try_from(bytes.len() - at));
-                        let (Ok(at), Ok(length)) = place else { return Err(malformed("times are too long")) };
-                        places.push((at, length));
-                    }
+                    let from = bytes.len();
+                    let end = from + times.len() * SPELLED_BYTES_MAX;
+                    let mut at = u32::try_from(from).map_err(|_| malformed("times are too long"))?;
+                    u32::try_from(end).map_err(|_| malformed("times are too long"))?;
+                    bytes.resize(end, 0);
+                    let (rooms, _) = bytes.get_mut(from..).unwrap_or_default().as_chunks_mut::<SPELLED_BYTES_MAX>();
+                    places.extend(forms.iter().zip(times).zip(rooms).map(|((form, time), room)| {
+                        let length = spell(*form, *time, &mut day, room);
+                        let place = (at, length as u32);
+                        at = at.wrapping_add(SPELLED_BYTES_MAX as u32);
+                        place
+                    }));
                 }
             }
         }
@@ -94,20 +100,22 @@ impl Templated {
 /// Copies some bytes and gives where they end.
 #[inline(always)]
 fn copy(from: &[u8], (start, length): Place, to: &mut [u8], at: usize) -> Result<usize, Error> {
-    let too_long = malformed("the lines are longer than promised");
     let (start, length) = (start as usize, length as usize);
-    if length <= STRIDE {
-        let source = from.get(start..).and_then(|from| from.first_chunk::<STRIDE>());
-        let target = to.get_mut(at..).and_then(|to| to.first_chunk_mut::<STRIDE>());
-        let (Some(source), Some(target)) = (source, target) else { return Err(too_long) };
-        *target = *source;
-    } else {
-        let (Some(source), Some(target)) = (from.get(start..start + length), to.get_mut(at..at + length)) else {
-            return Err(too_long);
-        };
-        target.copy_from_slice(source);
+    if length > STRIDE {
+        return copy_long(from.get(start..start + length), to, at);
     }
+    let source = from.get(start..).and_then(|from| from.first_chunk::<STRIDE>());
+    let target = to.get_mut(at..).and_then(|to| to.first_chunk_mut::<STRIDE>());
+    let (Some(source), Some(target)) = (source, target) else { return Err(TOO_LONG) };
+    *target = *source;
     Ok(at + length)
+}
+
+fn copy_long(from: Option<&[u8]>, to: &mut [u8], at: usize) -> Result<usize, Error> {
+    let Some(source) = from else { return Err(TOO_LONG) };
+    let target = to.get_mut(at..at + source.len()).ok_or(TOO_LONG)?;
+    target.copy_from_slice(source);
+    Ok(at + source.len())
 }
 
 /// Appends what some of the bytes spell in lowercase hex.
@@ -115,9 +123,27 @@ fn spell_hex(bytes: &mut Vec<u8>, range: std::ops::Range<usize>) {
     let from = bytes.len();
     bytes.resize(from + range.len() * 2, 0);
     let (raw, spelled) = bytes.split_at_mut(from);
-    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
-    let (pairs, _) = spelled.as_chunks_mut::<2>();
-    for (pair, byte) in pairs.iter_mut().zip(raw.get(range).unwrap_or_default()) {
-        *pair = [digit(byte >> 4), digit(byte & 15)];
+    let raw = raw.get(range).unwrap_or_default();
+    let (words, rest) = raw.as_chunks::<4>();
+    let (wide, narrow) = spelled.split_at_mut(words.len() * 8);
+    let (wide, _) = wide.as_chunks_mut::<8>();
+    for (digits, bytes) in wide.iter_mut().zip(words) {
+        *digits = hex_digits(*bytes);
     }
+    let (pairs, _) = narrow.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(rest) {
+        let [high, low, ..] = hex_digits([*byte, 0, 0, 0]);
+        *pair = [high, low];
+    }
+}
+
+/// The digits of four bytes at once, a digit in each byte of a word.
+#[inline(always)]
+fn hex_digits(bytes: [u8; 4]) -> [u8; 8] {
+    let mut word = u64::from(u32::from_le_bytes(bytes));
+    word = (word | word << 16) & 0x0000_ffff_0000_ffff;
+    word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (word >> 4 | word << 8) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = (nibbles + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (nibbles + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - 10 - b'0')).to_le_bytes()
 }

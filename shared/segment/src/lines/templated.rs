@@ -57,7 +57,7 @@ pub struct Templated {
     pub(super) counts: Vec<usize>,
 }
 
-pub(super) fn malformed(why: &'static str) -> Error {
+pub(super) const fn malformed(why: &'static str) -> Error {
     Error::Malformed { part: PART, why }
 }
 
@@ -155,29 +155,30 @@ impl Head {
         Ok(Head { kinds, pieces, templates: made })
     }
 
-    pub(super) fn pieces_of(&self, code: u32) -> Result<&[Piece], Error> {
-        let template = self.templates.get(code as usize).ok_or(malformed("a row has no template"))?;
-        Ok(self.pieces.get(template.pieces.clone()).unwrap_or_default())
-    }
-
     /// For each column how many values it has, and the times of their rows if it is of times.
     fn times(&self, rows: &[u32], timestamps: &[i64]) -> Result<Vec<(usize, Vec<i64>)>, Error> {
-        let mut holes = 0usize;
+        let mut rows_of = vec![0usize; self.templates.len()];
         for code in rows {
-            holes += self.pieces_of(*code)?.len();
-            if holes > HOLES_MAX {
-                return Err(malformed("there are too many values"));
-            }
+            *rows_of.get_mut(*code as usize).ok_or(malformed("a row has no template"))? += 1;
         }
         let mut times: Vec<(usize, Vec<i64>)> = self.kinds.iter().map(|_| (0, Vec::new())).collect();
-        let is_time: Vec<bool> = self.kinds.iter().map(|kind| *kind == Kind::Time).collect();
-        for (code, timestamp) in rows.iter().zip(timestamps) {
-            for piece in self.pieces_of(*code)? {
-                let Some((count, times)) = times.get_mut(piece.column as usize) else { continue };
-                *count += 1;
-                if is_time.get(piece.column as usize) == Some(&true) {
-                    times.push(*timestamp);
+        // Most templates have one time.
+        let mut times_of: Vec<Vec<u32>> = vec![Vec::new(); self.templates.len()];
+        let mut holes = 0usize;
+        for ((template, rows), times_of) in self.templates.iter().zip(rows_of).zip(&mut times_of) {
+            let pieces = self.pieces.get(template.pieces.clone()).unwrap_or_default();
+            holes = holes.saturating_add(pieces.len().saturating_mul(rows));
+            for piece in pieces {
+                times.get_mut(piece.column as usize).into_iter().for_each(|(count, _)| *count += rows);
+                if self.kinds.get(piece.column as usize) == Some(&Kind::Time) {
+                    times_of.push(piece.column);
                 }
+            }
+        }
+        small(holes as u64, HOLES_MAX, "there are too many values")?;
+        for (code, timestamp) in rows.iter().zip(timestamps) {
+            for column in times_of.get(*code as usize).into_iter().flatten() {
+                times.get_mut(*column as usize).into_iter().for_each(|(_, times)| times.push(*timestamp));
             }
         }
         Ok(times)
