@@ -223,23 +223,29 @@ pub fn decode_lines_into(
     if column.kind != ColumnKind::Lines {
         return Err(Error::Malformed { part, why: "it holds no lines" });
     }
+    if column.encoding == LINES_TEMPLATED {
+        return open_templated(column, stored, timestamps)?.spell_into(lines);
+    }
     column.check(stored)?;
     let mut raw = std::mem::take(lines).into_bytes();
-    match column.encoding {
-        LINES_TEMPLATED => open_lines(column, stored, timestamps)?.spell(&mut raw)?,
-        _ => {
-            unpack_into(part, column.codec, stored, column.raw_len, COLUMN_BYTES_MAX, &mut raw)?;
-            if column.encoding != LINES_PLAIN {
-                return Err(column.unknown_encoding());
-            }
-        }
+    unpack_into(part, column.codec, stored, column.raw_len, COLUMN_BYTES_MAX, &mut raw)?;
+    if column.encoding != LINES_PLAIN {
+        return Err(column.unknown_encoding());
     }
     *lines = String::from_utf8(raw).map_err(|_| Error::Malformed { part, why: "text is not UTF-8" })?;
     Ok(())
 }
 
-/// The lines of a block by template, not spelled yet.
-fn open_lines(column: &ColumnMeta, stored: &[u8], timestamps: &[i64]) -> Result<Templated, Error> {
+/// The lines of a block, not spelled yet, if they are kept by template. The arguments are those of [`decode_lines`].
+pub fn open_lines(column: &ColumnMeta, stored: &[u8], timestamps: &[i64]) -> Result<Option<Templated>, Error> {
+    if column.kind == ColumnKind::Lines && column.encoding == LINES_TEMPLATED {
+        open_templated(column, stored, timestamps).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+fn open_templated(column: &ColumnMeta, stored: &[u8], timestamps: &[i64]) -> Result<Templated, Error> {
     if timestamps.len() != column.row_count() {
         return Err(Error::Malformed { part: column.kind.part(), why: "there is not a time for each row" });
     }

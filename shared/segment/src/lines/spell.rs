@@ -11,7 +11,7 @@ use crate::Error;
 const TOO_LONG: Error = malformed("the lines are longer than promised");
 
 /// Bytes that are copied at once.
-const STRIDE: usize = 32;
+pub(super) const STRIDE: usize = 32;
 
 /// The values of all columns as places in a buffer.
 pub(super) struct Spelled {
@@ -23,8 +23,14 @@ pub(super) struct Spelled {
 
 impl Templated {
     /// All values as text.
-    pub(super) fn spell_values(&mut self) -> Result<Spelled, Error> {
-        let mut bytes = std::mem::take(&mut self.raw);
+    pub(super) fn spell_values(&self) -> Result<Spelled, Error> {
+        let spelled = |column: &Values| match column {
+            Values::Hex { bytes, .. } => bytes.len() * 2,
+            Values::Time { times, .. } => times.len() * SPELLED_BYTES_MAX,
+            Values::Dictionary { .. } | Values::Text { .. } => 0,
+        };
+        let mut bytes = Vec::with_capacity(self.raw.len() + self.columns.iter().map(spelled).sum::<usize>() + STRIDE);
+        bytes.extend_from_slice(&self.raw);
         let mut places = Vec::with_capacity(self.counts.iter().sum());
         let mut firsts = Vec::with_capacity(self.columns.len());
         let mut day = Day::default();
@@ -34,8 +40,8 @@ impl Templated {
                 Values::Dictionary { codes, places: values } => {
                     places.extend(codes.iter().map(|code| values.get(*code as usize).copied().unwrap_or_default()));
                 }
-                Values::Text { start, lengths } => {
-                    let mut at = *start;
+                Values::Text { range, lengths } => {
+                    let mut at = u32::try_from(range.start).map_err(|_| malformed("values are too long"))?;
                     places.extend(lengths.iter().map(|length| {
                         let place = (at, *length);
                         at = at.wrapping_add(*length);
@@ -73,27 +79,50 @@ impl Templated {
         Ok(Spelled { bytes, places, firsts })
     }
 
-    /// All lines, one behind the other. `lines` is memory that is used again.
-    pub(crate) fn spell(mut self, lines: &mut Vec<u8>) -> Result<(), Error> {
+    /// All lines, one behind the other, into memory that is used again; what it held is gone, after an error too.
+    pub fn spell_into(&self, lines: &mut String) -> Result<(), Error> {
+        let mut bytes = std::mem::take(lines).into_bytes();
+        self.spell(&mut bytes)?;
+        *lines = String::from_utf8(bytes).map_err(|_| malformed("text is not UTF-8"))?;
+        Ok(())
+    }
+
+    fn spell(&self, lines: &mut Vec<u8>) -> Result<(), Error> {
         let Spelled { bytes, places, mut firsts } = self.spell_values()?;
         lines.resize(self.line_bytes + STRIDE, 0);
         let mut at = 0;
         for code in &self.codes {
-            let Some(template) = self.templates.get(*code as usize) else { continue };
-            for piece in self.pieces.get(template.pieces.clone()).unwrap_or_default() {
-                at = copy(&bytes, piece.literal, lines, at)?;
-                let Some(next) = firsts.get_mut(piece.column as usize) else { continue };
-                let value = places.get(*next).copied().unwrap_or_default();
-                *next += 1;
-                at = copy(&bytes, value, lines, at)?;
-            }
-            at = copy(&bytes, template.tail, lines, at)?;
+            at = self.spell_row(*code, &bytes, &places, &mut firsts, lines, at)?;
         }
         if at != self.line_bytes {
             return Err(malformed("the lines are not as long as promised"));
         }
         lines.truncate(at);
         Ok(())
+    }
+}
+
+impl Templated {
+    /// Spells one line at `at` and gives where it ends. The values at `next` are its own, and are used up.
+    #[inline(always)]
+    pub(super) fn spell_row(
+        &self,
+        code: u32,
+        bytes: &[u8],
+        places: &[Place],
+        next: &mut [usize],
+        lines: &mut [u8],
+        mut at: usize,
+    ) -> Result<usize, Error> {
+        let Some(template) = self.templates.get(code as usize) else { return Ok(at) };
+        for piece in self.pieces.get(template.pieces.clone()).unwrap_or_default() {
+            at = copy(bytes, piece.literal, lines, at)?;
+            let Some(next) = next.get_mut(piece.column as usize) else { continue };
+            let value = places.get(*next).copied().unwrap_or_default();
+            *next += 1;
+            at = copy(bytes, value, lines, at)?;
+        }
+        copy(bytes, template.tail, lines, at)
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) type Place = (u32, u32);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece {
     pub(super) literal: Place,
+    pub(super) literal_number: u32,
     pub(super) column: u32,
 }
 
@@ -31,13 +32,14 @@ pub(super) struct Template {
     pub(super) pieces: Range<usize>,
     /// What stands behind the last value.
     pub(super) tail: Place,
+    pub(super) tail_number: u32,
 }
 
 /// The values of a column, one for each time that it stands in a template of a row.
 #[derive(Debug)]
 pub(super) enum Values {
     Dictionary { codes: Vec<u32>, places: Vec<Place> },
-    Text { start: u32, lengths: Vec<u32> },
+    Text { range: Range<usize>, lengths: Vec<u32> },
     Hex { bytes: Range<usize>, value_bytes: usize },
     Time { forms: Vec<Form>, times: Vec<i64> },
 }
@@ -48,6 +50,8 @@ pub struct Templated {
     pub(super) raw: Vec<u8>,
     /// The bytes of all lines.
     pub(super) line_bytes: usize,
+    /// All literals, one behind the other.
+    pub(super) literals: Vec<Place>,
     pub(super) pieces: Vec<Piece>,
     pub(super) templates: Vec<Template>,
     /// The template of each row.
@@ -102,8 +106,8 @@ impl Templated {
         codes_of_rows.finish()?;
         let times = head.times(&rows, timestamps)?;
         let (columns, counts) = take_columns(&head, codes, bytes, times)?;
-        let Head { pieces, templates, .. } = head;
-        Ok(Templated { line_bytes, pieces, templates, codes: rows, columns, counts, raw })
+        let Head { literals, pieces, templates, .. } = head;
+        Ok(Templated { line_bytes, literals, pieces, templates, codes: rows, columns, counts, raw })
     }
 }
 
@@ -115,6 +119,7 @@ fn small(value: u64, max: usize, why: &'static str) -> Result<usize, Error> {
 /// The templates and the kinds of the columns.
 struct Head {
     kinds: Vec<Kind>,
+    literals: Vec<Place>,
     pieces: Vec<Piece>,
     templates: Vec<Template>,
 }
@@ -139,20 +144,26 @@ impl Head {
         let text = head.take_rest();
         // The literals end the head, and the cursor does not say where that is.
         let start = text.as_ptr().addr() - raw.as_ptr().addr();
-        let places = places(start, &lengths, start + text.len())?;
-        let mut places = literal_numbers.iter().map(|number| places.get(*number as usize).copied());
-        let mut place = || places.next().flatten().ok_or(malformed("a literal is missing"));
+        let literals = places(start, &lengths, start + text.len())?;
+        let mut numbers = literal_numbers.into_iter();
+        let mut literal = || {
+            let number = numbers.next().unwrap_or(u32::MAX);
+            let place = literals.get(number as usize).ok_or(malformed("a literal is missing"))?;
+            Ok::<_, Error>((*place, number))
+        };
         let mut pieces = Vec::with_capacity(holes_all);
         let mut made = Vec::with_capacity(templates);
         let mut column_numbers = column_numbers.iter();
         for holes in holes {
             let first = pieces.len();
             for column in column_numbers.by_ref().take(holes as usize) {
-                pieces.push(Piece { literal: place()?, column: *column });
+                let (literal, literal_number) = literal()?;
+                pieces.push(Piece { literal, literal_number, column: *column });
             }
-            made.push(Template { pieces: first..pieces.len(), tail: place()? });
+            let (tail, tail_number) = literal()?;
+            made.push(Template { pieces: first..pieces.len(), tail, tail_number });
         }
-        Ok(Head { kinds, pieces, templates: made })
+        Ok(Head { kinds, literals, pieces, templates: made })
     }
 
     /// For each column how many values it has, and the times of their rows if it is of times.
@@ -223,7 +234,7 @@ fn take_columns(
                 let lengths = integers::decode_u32(&mut codes, count)?;
                 let part = if *kind == Kind::Digits { &mut digits } else { &mut text };
                 let range = take_range(part, sum(&lengths))?;
-                Values::Text { start: u32::try_from(range.start).unwrap_or(u32::MAX), lengths }
+                Values::Text { range, lengths }
             }
             Kind::Hex => {
                 let value_bytes = small(codes.varint()?, hex.end, "identifiers are too long")? / 2;
