@@ -82,6 +82,11 @@ impl<'l> Mined<'l> {
 /// The lines as parts of a raw column; nothing if they do not fit the limits or would not be smaller.
 pub(crate) fn encode(lines: &[u8], lengths: &[u32], timestamps: &[i64]) -> Option<Parts> {
     let text = std::str::from_utf8(lines).ok()?;
+    let mined = take_apart(text, lengths)?;
+    pays(&mined, text.len()).then(|| write(&mined, text, timestamps))
+}
+
+fn take_apart<'l>(text: &'l str, lengths: &[u32]) -> Option<Mined<'l>> {
     let mut mined = Mined::default();
     let (mut at, mut template) = (0, Vec::new());
     for length in lengths {
@@ -89,21 +94,25 @@ pub(crate) fn encode(lines: &[u8], lengths: &[u32], timestamps: &[i64]) -> Optio
         mined.add(text, at, end, &mut template)?;
         at = end;
     }
-    if at != text.len() || !pays(&mined, text.len()) {
-        return None;
-    }
-    let times = times_of(&mined, timestamps);
+    (at == text.len()).then_some(mined)
+}
+
+fn write(mined: &Mined<'_>, text: &str, timestamps: &[i64]) -> Parts {
+    let times = times_of(mined, timestamps);
     let mut parts = Parts::default();
     put_varint(&mut parts.head, text.len() as u64);
-    let kinds: Vec<Kind> = mined
-        .columns
-        .iter()
-        .zip(&times)
-        .map(|(values, times)| variables::encode(text, values, times, &mut parts))
-        .collect();
-    put_templates(&mined, text, &kinds, &mut parts.head);
+    let columns = mined.columns.iter().zip(&times);
+    let kinds: Vec<Kind> =
+        columns.map(|(values, times)| variables::encode(text, values, times, &mut parts)).collect();
+    put_templates(mined, text, &kinds, &mut parts.head);
     integers::encode(&mined.codes, &mut parts.codes_of_rows);
-    Some(parts)
+    parts
+}
+
+/// The same whether it pays or not.
+#[cfg(test)]
+pub(super) fn encode_always(lines: &str, lengths: &[u32], timestamps: &[i64]) -> Option<Parts> {
+    take_apart(lines, lengths).map(|mined| write(&mined, lines, timestamps))
 }
 
 /// Templates pay where their text is a small part of what they stand for.

@@ -9,6 +9,8 @@ mod mine;
 mod search;
 mod spell;
 mod templated;
+#[cfg(test)]
+mod tests;
 mod variables;
 
 pub(crate) use mine::encode;
