@@ -1,7 +1,8 @@
 //! Which rows of a block deserve a closer look: those in time whose lines pass the leading line filters.
 //!
 //! In: the runs of the chosen streams. Out: their rows, in order. A text is searched over all lines of a block at once,
-//! since they lie one behind the other; what is found counts only where it lies within one line.
+//! since they lie one behind the other; what is found counts only where it lies within one line. Lines by template are not
+//! spelled for that, if texts are all that is asked.
 
 use std::ops::Range;
 
@@ -56,17 +57,34 @@ pub(crate) fn find(runs: &[PlannedRun], filters: &[LineFilter], rows: &Rows) -> 
     if filters.is_empty() {
         return Ok(Hits { rows: None, runs: in_time, searched: 0, searched_bytes: 0 });
     }
-    let lines = rows.lines()?;
     let mut found = Vec::new();
     let (mut searched, mut searched_bytes) = (0, 0);
+    let passing = passing(filters, rows)?;
     for span in spans(&in_time) {
         searched += span.len() as u64;
-        searched_bytes += lines.text(&span).len() as u64;
-        search(lines, span, filters, &mut found);
+        let lengths = rows.lengths()?.get(span.clone()).unwrap_or_default();
+        searched_bytes += lengths.iter().map(|length| u64::from(*length)).sum::<u64>();
+        match &passing {
+            Some(passing) => found.extend(span.filter(|row| passing.get(*row) == Some(&true))),
+            None => search(rows.lines()?, span, filters, &mut found),
+        }
     }
     let place = |row: usize| found.partition_point(|hit| *hit < row);
     let runs = in_time.iter().map(|rows| place(rows.start)..place(rows.end)).collect();
     Ok(Hits { rows: Some(found), runs, searched, searched_bytes })
+}
+
+/// For each row whether it passes, if all filters are of plain text and the lines need not be spelled to tell.
+fn passing(filters: &[LineFilter], rows: &Rows) -> Result<Option<Vec<bool>>, Error> {
+    let mut passing: Option<Vec<bool>> = None;
+    for filter in filters {
+        let Some((text, is_wanted)) = filter.text() else { return Ok(None) };
+        let Some(mut holding) = rows.holding(text)? else { return Ok(None) };
+        let before = passing.iter().flatten().chain(std::iter::repeat(&true));
+        holding.iter_mut().zip(before).for_each(|(holds, before)| *holds = (*holds == is_wanted) & before);
+        passing = Some(holding);
+    }
+    Ok(passing)
 }
 
 /// Joins ranges that follow each other without a gap.

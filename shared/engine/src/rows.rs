@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::EntryRef;
-use segment::{BlockMeta, ColumnKind, ColumnMeta, Dictionary};
+use segment::{BlockMeta, ColumnKind, ColumnMeta, Dictionary, Templated};
 
 use crate::Error;
 use crate::block_cache::BlockCache;
@@ -76,6 +76,7 @@ pub(crate) struct Rows {
     timestamps: OnceCell<Vec<i64>>,
     lengths: OnceCell<Vec<u32>>,
     lines: OnceCell<Arc<Lines>>,
+    templated: OnceCell<Option<Templated>>,
     blocks: Arc<BlockCache>,
     /// Sorted by name.
     metadata: Vec<MetadataColumn>,
@@ -174,7 +175,8 @@ impl Rows {
         metadata.sort_by(|a, b| a.name.cmp(&b.name));
         let (timestamps, lengths) = Default::default();
         let lines = lines.map(OnceCell::from).unwrap_or_default();
-        Rows { opened, len: len as usize, columns, timestamps, lengths, lines, blocks, metadata }
+        let templated = OnceCell::new();
+        Rows { opened, len: len as usize, columns, timestamps, lengths, lines, templated, blocks, metadata }
     }
 
     /// The times, in nanoseconds since 1970.
@@ -191,18 +193,40 @@ impl Rows {
     /// The lines; empty ones if they were not read.
     pub(crate) fn lines(&self) -> Result<&Lines, Error> {
         let lines = once(&self.lines, || {
-            let Some((column, stored)) = self.columns.iter().find(|(column, _)| column.kind == ColumnKind::Lines)
-            else {
-                return Ok(Arc::default());
-            };
+            let Some((column, stored)) = self.lines_column() else { return Ok(Arc::default()) };
             let (text, offsets) = SPARE.take();
             let mut lines = Lines { text, offsets };
-            let decoded = segment::decode_lines_into(column, stored, self.timestamps()?, &mut lines.text);
+            let decoded = match self.templated()? {
+                Some(templated) => templated.spell_into(&mut lines.text),
+                None => segment::decode_lines_into(column, stored, self.timestamps()?, &mut lines.text),
+            };
             decoded.map_err(|why| corrupt(&self.opened.segment, &why))?;
             lines.set_lengths(self.lengths()?);
             Ok(self.blocks.keep_lines(self.opened.place(&column.range), lines))
         })?;
         Ok(lines)
+    }
+
+    /// For each row whether its line holds a text, if that can be told without spelling the lines.
+    pub(crate) fn holding(&self, text: &[u8]) -> Result<Option<Vec<bool>>, Error> {
+        if self.lines.get().is_some() {
+            return Ok(None);
+        }
+        let holding = self.templated()?.map(|templated| templated.rows_holding(text)).transpose();
+        holding.map_err(|why| corrupt(&self.opened.segment, &why))
+    }
+
+    fn templated(&self) -> Result<Option<&Templated>, Error> {
+        let templated = once(&self.templated, || {
+            let Some((column, stored)) = self.lines_column() else { return Ok(None) };
+            let opened = segment::open_lines(column, stored, self.timestamps()?);
+            opened.map_err(|why| corrupt(&self.opened.segment, &why))
+        })?;
+        Ok(templated.as_ref())
+    }
+
+    fn lines_column(&self) -> Option<&(ColumnMeta, Bytes)> {
+        self.columns.iter().find(|(column, _)| column.kind == ColumnKind::Lines)
     }
 
     /// The value of a column, or an empty one if it was not read.

@@ -1,6 +1,6 @@
 //! What a segment of the bench set takes, part by part, and how fast it is written: `cargo run --release --example sizes`.
 //!
-//! Arguments are `name=value` for any option, `rounds=value` to write more often, `merged` for one segment of
+//! Arguments are `name=value` for any option, `rounds=value` and `decodes=value` to write and decode more often, `merged` for one segment of
 //! all pushes, `plain` to compare with zstd alone, `needle=text` to see in how many segments the grams of a text are.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
@@ -16,7 +16,7 @@ use segment::{ColumnKind, Footer, Opened, Options, Writer, open_tail};
 fn main() {
     let Some(batches) = load() else { return };
     let mut options = Options::default();
-    let (mut merge, mut plain, mut rounds) = (false, false, 1);
+    let (mut merge, mut plain, mut rounds, mut decodes) = (false, false, 1, 20);
     let mut needles = Vec::new();
     for argument in std::env::args().skip(1) {
         match argument.split_once('=') {
@@ -30,6 +30,9 @@ fn main() {
             Some(("gramlines", value)) => options.gram_line_bytes_min = value.parse().unwrap(),
             Some(("needle", value)) => needles.push(value.to_lowercase()),
             Some(("rounds", value)) => rounds = value.parse().unwrap(),
+            Some(("decodes", value)) => decodes = value.parse().unwrap(),
+            _ if argument == "merged" => (merge, options) = (true, Options::merged()),
+            Some(("templates", value)) => options.lines_by_template = value == "1",
             _ => (merge, plain) = (merge || argument == "merged", plain || argument == "plain"),
         }
     }
@@ -60,7 +63,7 @@ fn main() {
         raw as f64 * f64::from(rounds) / 1e6 / seconds
     );
     let start = cpu_seconds();
-    let lines: usize = (0..20).map(|_| segments.iter().map(|bytes| decode(bytes)).sum::<usize>()).sum();
+    let lines: usize = (0..decodes).map(|_| segments.iter().map(|bytes| decode(bytes)).sum::<usize>()).sum();
     println!("lines decoded at {:.0} MB/s of CPU time", lines as f64 / 1e6 / (cpu_seconds() - start));
     for (part, bytes) in parts {
         println!("{bytes:>9} {:5.2} % {part}", bytes as f64 * 100.0 / raw as f64);

@@ -11,13 +11,14 @@ use model::Labels;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::Error;
-use crate::codec::Packer;
+use crate::codec::{Codec, Packer};
 use crate::column::{self, ColumnKind, ColumnMeta};
 use crate::dictionary;
 use crate::filter::{FilterMeta, Key, KeySet, Spread};
 use crate::grams::GramSet;
 use crate::interner::Interner;
 use crate::layout::checksum32;
+use crate::lines;
 use crate::names::{Names, NamesId};
 use crate::novelty::Recent;
 
@@ -117,6 +118,12 @@ pub(crate) struct Row<'a, V> {
     pub(crate) names_id: NamesId,
     pub(crate) names: &'a Names,
     pub(crate) values: V,
+}
+
+/// A column before compression.
+enum Raw<'a> {
+    One(&'a [u8]),
+    Parts(&'a [Vec<u8>]),
 }
 
 /// Rows that will be a block.
@@ -238,6 +245,7 @@ impl BlockBuilder {
     /// The keys stay until they are taken; the filter's record is the caller's to fill.
     pub(crate) fn seal(
         &mut self,
+        by_template: bool,
         packer: &mut Packer,
         grams: &mut GramSet,
         offset: u64,
@@ -245,21 +253,20 @@ impl BlockBuilder {
     ) -> Result<BlockMeta, Error> {
         let rows = u32::try_from(self.rows()).expect("the writer ends a block before 2^20 rows");
         let mut columns = Vec::with_capacity(3 + self.metadata.len());
-        let mut put = |kind: ColumnKind, encoding: u8, raw: &[u8], values: u32| -> Result<(), Error> {
+        let mut record =
+            |kind: ColumnKind, encoding, start: usize, (codec, raw_len): (Codec, usize), values, out: &[u8]| {
+                let checksum = checksum32(out.get(start..).unwrap_or_default());
+                let range = offset + start as u64..offset + out.len() as u64;
+                let raw_len = raw_len as u64;
+                columns.push(ColumnMeta { kind, range, raw_len, codec, encoding, checksum, rows, values });
+            };
+        let mut put = |kind: ColumnKind, encoding: u8, raw: Raw<'_>, values: u32| -> Result<(), Error> {
             let start = out.len();
-            let codec = packer.pack(kind.part(), raw, out)?;
-            let checksum = checksum32(out.get(start..).unwrap_or_default());
-            let range = offset + start as u64..offset + out.len() as u64;
-            columns.push(ColumnMeta {
-                kind,
-                range,
-                raw_len: raw.len() as u64,
-                codec,
-                encoding,
-                checksum,
-                rows,
-                values,
-            });
+            let packed = match raw {
+                Raw::One(raw) => (packer.pack(kind.part(), raw, out)?, raw.len()),
+                Raw::Parts(parts) => packer.pack_parts(kind.part(), parts, out)?,
+            };
+            record(kind, encoding, start, packed, values, out);
             Ok(())
         };
         self.recent.visit(&mut self.lines, &self.lengths, |token| self.keys.insert(Key::token_bytes(token)));
@@ -267,18 +274,22 @@ impl BlockBuilder {
         let raw = &mut self.raw;
         raw.clear();
         let encoding = column::encode_timestamps(&self.timestamps, raw);
-        put(ColumnKind::Timestamps, encoding, raw, 0)?;
+        put(ColumnKind::Timestamps, encoding, Raw::One(raw), 0)?;
         raw.clear();
         let encoding = column::encode_lengths(&self.lengths, raw);
-        put(ColumnKind::LineLengths, encoding, raw, 0)?;
-        put(ColumnKind::Lines, column::LINES_PLAIN, &self.lines, 0)?;
+        put(ColumnKind::LineLengths, encoding, Raw::One(raw), 0)?;
+        let encode = || lines::encode(&self.lines, &self.lengths, &self.timestamps);
+        match by_template.then(encode).flatten() {
+            Some(parts) => put(ColumnKind::Lines, column::LINES_TEMPLATED, Raw::Parts(&parts.all()), 0)?,
+            None => put(ColumnKind::Lines, column::LINES_PLAIN, Raw::One(&self.lines), 0)?,
+        }
         self.metadata.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         for column in &mut self.metadata {
             column.codes.resize(rows as usize, 0);
             raw.clear();
             let encoding = dictionary::encode(&column.values, &column.codes, raw);
             let values = u32::try_from(column.values.len()).expect("a row brings at most one value a name");
-            put(ColumnKind::Metadata(Arc::clone(&column.name)), encoding, raw, values)?;
+            put(ColumnKind::Metadata(Arc::clone(&column.name)), encoding, Raw::One(raw), values)?;
             for value in column.values.iter() {
                 self.keys.insert(Key::metadata(&column.name, value));
             }

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::io;
 
 use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::get_frame_content_size;
+use zstd::zstd_safe::zstd_sys::ZSTD_EndDirective as EndDirective;
+use zstd::zstd_safe::{InBuffer, OutBuffer, ResetDirective, get_frame_content_size};
 
 use crate::Error;
 
@@ -74,6 +75,41 @@ impl Packer {
             out.extend_from_slice(raw);
             Ok(Codec::Raw)
         }
+    }
+
+    /// Appends parts as one frame in which each is compressed by its own statistics, and gives their bytes together.
+    pub(crate) fn pack_parts(
+        &mut self,
+        part: &'static str,
+        parts: &[Vec<u8>],
+        out: &mut Vec<u8>,
+    ) -> Result<(Codec, usize), Error> {
+        let failed = |code| Error::Zstd { part, why: zstd::zstd_safe::get_error_name(code).to_owned() };
+        let raw_len = parts.iter().map(Vec::len).sum();
+        self.scratch.clear();
+        // A block of zstd that ends early takes a few bytes more.
+        self.scratch.reserve(zstd::zstd_safe::compress_bound(raw_len) + parts.len() * 64);
+        let context = self.zstd.context_mut();
+        context.reset(ResetDirective::SessionOnly).map_err(failed)?;
+        context.set_pledged_src_size(Some(raw_len as u64)).map_err(failed)?;
+        let mut output = OutBuffer::around(&mut self.scratch);
+        let mut end = |bytes: &[u8], directive| {
+            let mut input = InBuffer::around(bytes);
+            match context.compress_stream2(&mut output, &mut input, directive).map_err(failed)? {
+                0 => Ok(()),
+                _ => Err(Error::Zstd { part, why: "its buffer is too small".to_owned() }),
+            }
+        };
+        for bytes in parts.iter().filter(|bytes| !bytes.is_empty()) {
+            end(bytes, EndDirective::ZSTD_e_flush)?;
+        }
+        end(&[], EndDirective::ZSTD_e_end)?;
+        if self.scratch.len() < raw_len {
+            out.extend_from_slice(&self.scratch);
+            return Ok((Codec::Zstd, raw_len));
+        }
+        parts.iter().for_each(|bytes| out.extend_from_slice(bytes));
+        Ok((Codec::Raw, raw_len))
     }
 
     /// Gives its buffer back.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::codec::{Codec, unpack, unpack_into};
 use crate::layout::{COLUMN_BYTES_MAX, checksum32};
+use crate::lines::Templated;
 use crate::wire::{Cursor, put_signed, put_varint, unzigzag, zigzag};
 use crate::{Error, integers};
 
@@ -102,6 +103,8 @@ pub(crate) const TIMESTAMPS_DELTA_OF_DELTA: u8 = 2;
 pub(crate) const LENGTHS_PLAIN: u8 = 1;
 /// Lines one behind the other.
 pub(crate) const LINES_PLAIN: u8 = 1;
+/// Lines by template.
+pub(crate) const LINES_TEMPLATED: u8 = 2;
 
 /// Powers of ten by which all timestamps of a block may be divisible: clients often send milliseconds or seconds.
 const SCALES: [(u8, i64); 3] = [(9, 1_000_000_000), (6, 1_000_000), (3, 1_000)];
@@ -213,12 +216,15 @@ pub fn decode_lines(column: &ColumnMeta, stored: &[u8], timestamps: &[i64]) -> R
 pub fn decode_lines_into(
     column: &ColumnMeta,
     stored: &[u8],
-    _timestamps: &[i64],
+    timestamps: &[i64],
     lines: &mut String,
 ) -> Result<(), Error> {
     let part = column.kind.part();
     if column.kind != ColumnKind::Lines {
         return Err(Error::Malformed { part, why: "it holds no lines" });
+    }
+    if column.encoding == LINES_TEMPLATED {
+        return open_templated(column, stored, timestamps)?.spell_into(lines);
     }
     column.check(stored)?;
     let mut raw = std::mem::take(lines).into_bytes();
@@ -228,6 +234,22 @@ pub fn decode_lines_into(
     }
     *lines = String::from_utf8(raw).map_err(|_| Error::Malformed { part, why: "text is not UTF-8" })?;
     Ok(())
+}
+
+/// The lines of a block, not spelled yet, if they are kept by template. The arguments are those of [`decode_lines`].
+pub fn open_lines(column: &ColumnMeta, stored: &[u8], timestamps: &[i64]) -> Result<Option<Templated>, Error> {
+    if column.kind == ColumnKind::Lines && column.encoding == LINES_TEMPLATED {
+        open_templated(column, stored, timestamps).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+fn open_templated(column: &ColumnMeta, stored: &[u8], timestamps: &[i64]) -> Result<Templated, Error> {
+    if timestamps.len() != column.row_count() {
+        return Err(Error::Malformed { part: column.kind.part(), why: "there is not a time for each row" });
+    }
+    Templated::open(column.open(stored)?, timestamps)
 }
 
 /// Appends what the footer keeps of a column. Where it lies follows from the lengths of the columns before it.

@@ -98,7 +98,7 @@ fn hex_length(values: &Interner) -> Option<usize> {
 }
 
 /// Appends the bytes that digits spell.
-fn put_hex(digits: &str, out: &mut Vec<u8>) {
+pub(crate) fn put_hex(digits: &str, out: &mut Vec<u8>) {
     let nibble = |digit: u8| (digit & 15) + 9 * (digit >> 6);
     let (pairs, _) = digits.as_bytes().as_chunks::<2>();
     out.extend(pairs.iter().map(|[high, low]| (nibble(*high) << 4) | nibble(*low)));

@@ -28,6 +28,7 @@ mod grams;
 mod integers;
 mod interner;
 mod layout;
+mod lines;
 mod names;
 mod novelty;
 mod reader;
@@ -39,7 +40,9 @@ mod wire;
 pub use block::{BlockMeta, Run};
 pub use check::check;
 pub use codec::Codec;
-pub use column::{ColumnKind, ColumnMeta, decode_lengths, decode_lines, decode_lines_into, decode_timestamps};
+pub use column::{
+    ColumnKind, ColumnMeta, decode_lengths, decode_lines, decode_lines_into, decode_timestamps, open_lines,
+};
 pub use counts::{Cell, Counts, LEVEL_NAME, LevelCounts, minute_of};
 pub use describe::describe;
 pub use dictionary::{Dictionary, decode_metadata};
@@ -50,6 +53,7 @@ pub use grams::{GRAM_BYTES, GramFilter};
 pub use layout::{
     BLOCK_NAMES_MAX, BLOCK_ROWS_MAX, COLUMN_BYTES_MAX, LINE_BYTES_MAX, SECTION_BYTES_MAX, TRAILER_BYTES, VERSION,
 };
+pub use lines::Templated;
 pub use names::NamesId;
 pub use reader::{Opened, open_parts, open_tail};
 pub use sorted::SortedWriter;

@@ -269,7 +269,7 @@ impl SortedWriter {
         }
         let offset = self.drained_bytes;
         let Tools { packer, grams, block, .. } = &mut self.tools;
-        let mut block = block.seal(packer, grams, offset, &mut self.out)?;
+        let mut block = block.seal(self.options.lines_by_template, packer, grams, offset, &mut self.out)?;
         let keys = self.tools.block.keys();
         block.filter = Filter::build(keys, self.options.block_filter_error_rate).encode(&mut self.block_filters);
         self.blocks.push(block);

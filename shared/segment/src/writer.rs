@@ -19,6 +19,8 @@ pub struct Options {
     pub block_bytes_max: usize,
     /// Where a new stream begins, a block with at least this many bytes of lines ends; 0 gives each stream its own blocks.
     pub block_bytes_min: usize,
+    /// Whether lines are kept by template where that pays.
+    pub lines_by_template: bool,
     /// Rows that a block holds at most.
     pub block_rows_max: u32,
     /// Share of absent keys for which a block's filter says "perhaps".
@@ -40,6 +42,7 @@ impl Default for Options {
             level: 1,
             block_bytes_max: 1 << 20,
             block_bytes_min: 1 << 19,
+            lines_by_template: false,
             block_rows_max: 1 << 16,
             block_filter_error_rate: 0.01,
             segment_filter_error_rate: 0.01,
@@ -55,6 +58,7 @@ impl Options {
     pub fn merged() -> Self {
         Options {
             level: 6,
+            lines_by_template: true,
             block_bytes_min: 1 << 17,
             block_filter_error_rate: 0.03,
             gram_bits: 12,

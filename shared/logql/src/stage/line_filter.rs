@@ -67,6 +67,14 @@ impl LineFilter {
         }
     }
 
+    /// The one text that decides, and whether lines that contain it stay or go, if the filter is as simple as that.
+    pub fn text(&self) -> Option<(&[u8], bool)> {
+        match &self.test {
+            Test::Contains(finder) => Some((finder.needle(), !self.negated)),
+            _ => None,
+        }
+    }
+
     /// The expression of which every line that stays holds a match, if the filter is as simple as that.
     pub fn regex(&self) -> Option<&Regex> {
         match &self.test {
