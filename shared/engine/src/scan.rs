@@ -155,7 +155,7 @@ fn block_of(opened: &OpenSegment, index: usize) -> Result<&BlockMeta, Error> {
 fn decoded_bytes(opened: &OpenSegment, index: usize, columns: &Columns) -> Result<usize, Error> {
     let block = block_of(opened, index)?;
     let row_bytes = (size_of::<i64>() + size_of::<u32>() + size_of::<usize>()) * block.rows as usize;
-    let column_bytes: u64 = columns.of(block).iter().map(|column| column.stored_len() + column.raw_len).sum();
+    let column_bytes: u64 = columns.of(block).iter().map(|column| column.memory_bytes()).sum();
     Ok(usize::try_from(column_bytes).unwrap_or(usize::MAX).saturating_add(row_bytes))
 }
 

@@ -111,7 +111,7 @@ fn made_up(u: &mut Unstructured<'_>) -> Result<()> {
     };
     let checksum = (xxh3_64(&stored) & 0xffff_ffff) as u32;
     let range = 0..stored.len() as u64;
-    decode(&ColumnMeta { kind, range: range.clone(), raw_len, codec, encoding, checksum, rows, values }, &stored, &vec![0; rows.min(BLOCK_ROWS_MAX) as usize]);
+    decode(&ColumnMeta { kind, range: range.clone(), raw_len, text_len: raw_len, codec, encoding, checksum, rows, values }, &stored, &vec![0; rows.min(BLOCK_ROWS_MAX) as usize]);
     let _ = Filter::decode(&FilterMeta { range, hashes: values, checksum, spread }, &stored)
         .map(|filter| filter.contains(Key::token("x")));
     Ok(())

@@ -253,12 +253,14 @@ impl BlockBuilder {
     ) -> Result<BlockMeta, Error> {
         let rows = u32::try_from(self.rows()).expect("the writer ends a block before 2^20 rows");
         let mut columns = Vec::with_capacity(3 + self.metadata.len());
+        let line_bytes = self.lines.len() as u64;
         let mut record =
             |kind: ColumnKind, encoding, start: usize, (codec, raw_len): (Codec, usize), values, out: &[u8]| {
                 let checksum = checksum32(out.get(start..).unwrap_or_default());
                 let range = offset + start as u64..offset + out.len() as u64;
                 let raw_len = raw_len as u64;
-                columns.push(ColumnMeta { kind, range, raw_len, codec, encoding, checksum, rows, values });
+                let text_len = if kind == ColumnKind::Lines { line_bytes } else { raw_len };
+                columns.push(ColumnMeta { kind, range, raw_len, text_len, codec, encoding, checksum, rows, values });
             };
         let mut put = |kind: ColumnKind, encoding: u8, raw: Raw<'_>, values: u32| -> Result<(), Error> {
             let start = out.len();

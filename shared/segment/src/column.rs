@@ -50,6 +50,8 @@ pub struct ColumnMeta {
     pub range: Range<u64>,
     /// How many bytes it takes uncompressed, before decoding: a reader's budget is asked first.
     pub raw_len: u64,
+    /// How many bytes of text a column of lines is, whose raw bytes may be fewer; of other columns `raw_len`.
+    pub text_len: u64,
     /// How it is compressed.
     pub codec: Codec,
     /// How the values are laid out; each kind has its own numbers.
@@ -84,6 +86,13 @@ impl ColumnMeta {
             return Err(Error::Checksum { part });
         }
         Ok(())
+    }
+
+    /// The memory that it takes while it is decoded, about.
+    pub fn memory_bytes(&self) -> u64 {
+        let spelled =
+            if self.encoding == LINES_TEMPLATED && self.kind == ColumnKind::Lines { self.text_len } else { 0 };
+        self.stored_len() + self.raw_len + spelled
     }
 
     pub(crate) fn unknown_encoding(&self) -> Error {
@@ -249,7 +258,12 @@ fn open_templated(column: &ColumnMeta, stored: &[u8], timestamps: &[i64]) -> Res
     if timestamps.len() != column.row_count() {
         return Err(Error::Malformed { part: column.kind.part(), why: "there is not a time for each row" });
     }
-    Templated::open(column.open(stored)?, timestamps)
+    let templated = Templated::open(column.open(stored)?, timestamps)?;
+    if templated.line_bytes() as u64 == column.text_len {
+        Ok(templated)
+    } else {
+        Err(Error::Malformed { part: column.kind.part(), why: "its length is not the promised one" })
+    }
 }
 
 /// Appends what the footer keeps of a column. Where it lies follows from the lengths of the columns before it.
@@ -258,7 +272,12 @@ pub(crate) fn put_column(column: &ColumnMeta, name: impl FnOnce(&str) -> u32, ou
     let kind = match &column.kind {
         ColumnKind::Timestamps => 0,
         ColumnKind::LineLengths => 1,
-        ColumnKind::Lines => 2,
+        ColumnKind::Lines => {
+            if column.encoding == LINES_TEMPLATED {
+                put_varint(&mut extra, column.text_len);
+            }
+            2
+        }
         ColumnKind::Metadata(text) => {
             put_varint(&mut extra, name(text).into());
             put_varint(&mut extra, column.values.into());
@@ -294,11 +313,16 @@ pub(crate) fn take_column(
     let checksum = cursor.u32()?;
     let extra_len = cursor.length()?;
     let mut extra = Cursor::new(cursor.part(), cursor.take(extra_len)?);
-    let mut values = 0;
+    let (mut values, mut text_len) = (0, raw_len);
     let kind = match number {
         0 => ColumnKind::Timestamps,
         1 => ColumnKind::LineLengths,
-        2 => ColumnKind::Lines,
+        2 => {
+            if encoding == LINES_TEMPLATED {
+                text_len = extra.varint()?;
+            }
+            ColumnKind::Lines
+        }
         3 => {
             let name = usize::try_from(extra.varint()?).ok().and_then(|index| names.get(index));
             values = extra.varint_u32()?;
@@ -309,10 +333,11 @@ pub(crate) fn take_column(
     if values > rows {
         return Err(cursor.malformed("a column has more values than rows"));
     }
-    if raw_len > COLUMN_BYTES_MAX {
-        return Err(Error::Limit { part: kind.part(), value: raw_len, limit: COLUMN_BYTES_MAX });
+    let longest = raw_len.max(text_len);
+    if longest > COLUMN_BYTES_MAX {
+        return Err(Error::Limit { part: kind.part(), value: longest, limit: COLUMN_BYTES_MAX });
     }
     let start = *offset;
     *offset = start.checked_add(stored_len).ok_or_else(|| cursor.malformed("a column ends behind the object"))?;
-    Ok(ColumnMeta { kind, range: start..*offset, raw_len, codec, encoding, checksum, rows, values })
+    Ok(ColumnMeta { kind, range: start..*offset, raw_len, text_len, codec, encoding, checksum, rows, values })
 }

@@ -80,7 +80,17 @@ fn column(
     raw_len: u64,
 ) -> ColumnMeta {
     let checksum = (xxh3_64(stored) & 0xffff_ffff) as u32;
-    ColumnMeta { kind, range: 0..stored.len() as u64, raw_len, codec, encoding, checksum, rows, values }
+    ColumnMeta {
+        kind,
+        range: 0..stored.len() as u64,
+        raw_len,
+        text_len: raw_len,
+        codec,
+        encoding,
+        checksum,
+        rows,
+        values,
+    }
 }
 
 /// Decodes the bytes as every kind of column.

@@ -98,7 +98,8 @@ impl Input {
     /// About the memory that its largest block takes when decoded, and what is held of it as stored from the beginning.
     pub(crate) fn opened_bytes(&self) -> u64 {
         let blocks = self.footer.blocks().iter();
-        let raw = blocks.map(|block| block.columns.iter().map(|column| column.raw_len).sum::<u64>()).max().unwrap_or(0);
+        let raw =
+            blocks.map(|block| block.columns.iter().map(|column| column.text_len).sum::<u64>()).max().unwrap_or(0);
         raw + self.held.len() as u64
     }
 
@@ -184,8 +185,8 @@ impl Input {
             return Err(refused("a block whose columns do not fit each other"));
         }
         let pairs = Pairs::new(&metadata, rows);
-        let raw_bytes: u64 = meta.columns.iter().map(|column| column.raw_len).sum();
-        let memory_bytes = raw_bytes + (24 * rows + size_of::<(u32, u32)>() * pairs.pairs.len()) as u64;
+        let text_bytes: u64 = meta.columns.iter().map(|column| column.text_len).sum();
+        let memory_bytes = text_bytes + (24 * rows + size_of::<(u32, u32)>() * pairs.pairs.len()) as u64;
         let runs = meta.runs.clone();
         let columns = metadata.into_iter().map(|(name, column)| (name, column.values)).collect();
         self.block = Some(Block { timestamps, lines, offsets, columns, pairs, runs, run: 0, row: 0, memory_bytes });

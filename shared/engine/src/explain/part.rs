@@ -243,7 +243,7 @@ impl<'q> Explaining<'q> {
         // A run of which some time is forgotten is there in pieces, one behind the other.
         let runs = block.runs.chunk_by(|a, b| a.first_row == b.first_row).filter_map(<[_]>::first);
         self.part.rows += runs.map(|run| u64::from(run.rows)).sum::<u64>();
-        self.part.column_bytes += columns.of(meta).iter().map(|column| column.raw_len).sum::<u64>();
+        self.part.column_bytes += columns.of(meta).iter().map(|column| column.text_len).sum::<u64>();
     }
 
     /// Adds what the store was asked since this was last called to the figure of a step.

@@ -93,6 +93,11 @@ fn open(raw: &[u8]) -> Result<Opened<'_>, Error> {
 }
 
 impl Templated {
+    /// The bytes of all lines together.
+    pub(crate) fn line_bytes(&self) -> usize {
+        self.line_bytes
+    }
+
     /// Reads what the writer wrote for `timestamps.len()` rows.
     pub(crate) fn open(raw: Vec<u8>, timestamps: &[i64]) -> Result<Self, Error> {
         let Opened { mut head, mut codes_of_rows, codes, bytes } = open(&raw)?;
