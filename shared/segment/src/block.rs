@@ -269,15 +269,22 @@ impl BlockBuilder {
 
     /// Ends the block: appends its columns to `out`, whose first byte lies at `offset` in the segment, and starts anew.
     /// The keys stay until they are taken; the filter's record is the caller's to fill.
-    pub(crate) fn seal(&mut self, by_template: bool, packer: &mut Packer, offset: u64, out: &mut Vec<u8>) -> Result<BlockMeta, Error> {
+    pub(crate) fn seal(
+        &mut self,
+        by_template: bool,
+        packer: &mut Packer,
+        offset: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<BlockMeta, Error> {
         let rows = u32::try_from(self.rows()).expect("the writer ends a block before 2^20 rows");
         let mut columns = Vec::with_capacity(3 + self.metadata.len());
-        let mut record = |kind: ColumnKind, encoding, start: usize, (codec, raw_len): (Codec, usize), values, out: &[u8]| {
-            let checksum = checksum32(out.get(start..).unwrap_or_default());
-            let range = offset + start as u64..offset + out.len() as u64;
-            let raw_len = raw_len as u64;
-            columns.push(ColumnMeta { kind, range, raw_len, codec, encoding, checksum, rows, values });
-        };
+        let mut record =
+            |kind: ColumnKind, encoding, start: usize, (codec, raw_len): (Codec, usize), values, out: &[u8]| {
+                let checksum = checksum32(out.get(start..).unwrap_or_default());
+                let range = offset + start as u64..offset + out.len() as u64;
+                let raw_len = raw_len as u64;
+                columns.push(ColumnMeta { kind, range, raw_len, codec, encoding, checksum, rows, values });
+            };
         let mut put = |kind: ColumnKind, encoding: u8, raw: Raw<'_>, values: u32| -> Result<(), Error> {
             let start = out.len();
             let packed = match raw {

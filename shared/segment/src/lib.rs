@@ -40,7 +40,9 @@ mod wire;
 pub use block::{BlockMeta, Run};
 pub use check::check;
 pub use codec::Codec;
-pub use column::{ColumnKind, ColumnMeta, decode_lengths, decode_lines, decode_lines_into, decode_timestamps, open_lines};
+pub use column::{
+    ColumnKind, ColumnMeta, decode_lengths, decode_lines, decode_lines_into, decode_timestamps, open_lines,
+};
 pub use counts::{Cell, Counts, LEVEL_NAME, LevelCounts, minute_of};
 pub use describe::describe;
 pub use dictionary::{Dictionary, decode_metadata};

@@ -251,7 +251,8 @@ impl SortedWriter {
             return Ok(());
         }
         let offset = self.drained_bytes;
-        let mut block = self.tools.block.seal(self.options.lines_by_template, &mut self.tools.packer, offset, &mut self.out)?;
+        let mut block =
+            self.tools.block.seal(self.options.lines_by_template, &mut self.tools.packer, offset, &mut self.out)?;
         let keys = self.tools.block.keys();
         block.filter = Filter::build(keys, self.options.block_filter_error_rate).encode(&mut self.block_filters);
         self.blocks.push(block);

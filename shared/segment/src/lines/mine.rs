@@ -63,7 +63,8 @@ impl<'l> Mined<'l> {
             }
         };
         self.codes.push(code);
-        let within = self.columns.len() <= COLUMNS_MAX && self.ordered.len() <= TEMPLATES_MAX && self.holes <= HOLES_MAX;
+        let within =
+            self.columns.len() <= COLUMNS_MAX && self.ordered.len() <= TEMPLATES_MAX && self.holes <= HOLES_MAX;
         (fits && within).then_some(())
     }
 
@@ -102,8 +103,7 @@ fn write(mined: &Mined<'_>, text: &str, timestamps: &[i64]) -> Parts {
     let mut parts = Parts::default();
     put_varint(&mut parts.head, text.len() as u64);
     let columns = mined.columns.iter().zip(&times);
-    let kinds: Vec<Kind> =
-        columns.map(|(values, times)| variables::encode(text, values, times, &mut parts)).collect();
+    let kinds: Vec<Kind> = columns.map(|(values, times)| variables::encode(text, values, times, &mut parts)).collect();
     put_templates(mined, text, &kinds, &mut parts.head);
     integers::encode(&mined.codes, &mut parts.codes_of_rows);
     parts
@@ -153,7 +153,9 @@ fn put_templates(mined: &Mined<'_>, text: &str, kinds: &[Kind], head: &mut Vec<u
             match (kinds.get(column), numbers.get(column)) {
                 (Some(Kind::Constant), _) => {
                     let first = mined.columns.get(column).and_then(|values| values.first());
-                    literal.push_str(first.and_then(|(from, to)| text.get(*from as usize..*to as usize)).unwrap_or_default());
+                    literal.push_str(
+                        first.and_then(|(from, to)| text.get(*from as usize..*to as usize)).unwrap_or_default(),
+                    );
                 }
                 (_, Some(number)) => {
                     literal_numbers.push(literals.intern(&literal));

@@ -266,7 +266,8 @@ fn sum(lengths: &[u32]) -> usize {
 
 /// Cuts the first bytes off a range.
 fn take_range(range: &mut Range<usize>, length: usize) -> Result<Range<usize>, Error> {
-    let end = range.start.checked_add(length).filter(|end| *end <= range.end).ok_or(malformed("values end too early"))?;
+    let end =
+        range.start.checked_add(length).filter(|end| *end <= range.end).ok_or(malformed("values end too early"))?;
     let taken = range.start..end;
     range.start = end;
     Ok(taken)

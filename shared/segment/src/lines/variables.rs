@@ -39,7 +39,9 @@ impl Kind {
     }
 
     pub(super) fn from_number(number: u8) -> Option<Self> {
-        [Kind::Dictionary, Kind::Text, Kind::Digits, Kind::Hex, Kind::Time].into_iter().find(|kind| kind.number() == number)
+        [Kind::Dictionary, Kind::Text, Kind::Digits, Kind::Hex, Kind::Time]
+            .into_iter()
+            .find(|kind| kind.number() == number)
     }
 }
 
@@ -91,7 +93,8 @@ fn put_distinct(lines: &str, values: &[Span], parts: &mut Parts) -> Kind {
     integers::encode(&lengths, &mut parts.codes);
     let bytes: usize = lengths.iter().map(|length| *length as usize).sum();
     let digits: usize = values.iter().map(|v| text(v).bytes().filter(u8::is_ascii_digit).count()).sum();
-    let (kind, part) = if digits * 3 >= bytes * 2 { (Kind::Digits, &mut parts.digits) } else { (Kind::Text, &mut parts.text) };
+    let (kind, part) =
+        if digits * 3 >= bytes * 2 { (Kind::Digits, &mut parts.digits) } else { (Kind::Text, &mut parts.text) };
     values.iter().for_each(|value| part.extend_from_slice(text(value).as_bytes()));
     kind
 }
