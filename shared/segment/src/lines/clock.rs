@@ -47,6 +47,16 @@ impl Form {
     }
 }
 
+/// Whether a time may be spelled with that text in it. Letters are those of a month, or one that stands alone.
+pub(super) fn may_hold(text: &[u8]) -> bool {
+    let is_mark = |byte: &u8| byte.is_ascii_digit() || b"-:./".contains(byte);
+    let is_of_time = |letters: &[u8]| {
+        matches!(letters, b"" | b"T" | b"Z")
+            || MONTHS.iter().any(|month| month.windows(letters.len()).any(|part| part == letters))
+    };
+    text.split(is_mark).all(|letters| letters.len() <= 3 && is_of_time(letters))
+}
+
 /// The time that a text spells.
 pub(super) fn parse(text: &[u8]) -> Option<(Form, i64)> {
     let (form, time) = if text.get(2) == Some(&b'/') { parse_access_log(text)? } else { parse_rfc3339(text)? };
@@ -236,6 +246,16 @@ mod tests {
         }
         for text in ["", "2024-01-01", "2024-02-31T10:57:00Z", "2024-01-01T10:57:60Z", "2024-01-01T10:57:00+00:00"] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_that_no_time_holds() {
+        for text in ["", "2024-01", "T10", "00Z", "1/Jan/2", "an", "Z"] {
+            assert!(may_hold(text.as_bytes()), "{text}");
+        }
+        for text in ["error", "err", "Tx", "1 2", "GET", "=2024"] {
+            assert!(!may_hold(text.as_bytes()), "{text}");
         }
     }
 

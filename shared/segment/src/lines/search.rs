@@ -6,6 +6,7 @@
 
 use memchr::memmem::{self, Finder};
 
+use super::clock;
 use super::spell::{STRIDE, Spelled};
 use super::templated::{Place, Template, Templated, Values};
 use crate::Error;
@@ -73,20 +74,30 @@ impl Templated {
     /// What each literal says.
     fn verdicts(&self, finder: &Finder<'_>) -> Vec<Verdict> {
         let needle = finder.needle();
-        let inner = needle.get(1..needle.len().saturating_sub(1)).unwrap_or_default();
-        let verdict = |place: &Place| {
+        let (Some((_, behind_first)), Some((_, before_last))) = (needle.split_first(), needle.split_last()) else {
+            return Vec::new();
+        };
+        let inner = behind_first.get(..behind_first.len().saturating_sub(1)).unwrap_or_default();
+        let text = self.places_text(&self.literals);
+        let holding = flags(finder, text, self.literals.iter().map(|place| place.1));
+        let holds = |number: usize| matches!(&holding, Found::Values(flags) if flags.get(number) == Some(&true));
+        let verdict = |(number, place): (usize, &Place)| {
             let literal = self.text(*place);
-            let shorter = 1..needle.len().min(literal.len() + 1);
             Verdict {
-                holds: literal.len() >= needle.len() && finder.find(literal).is_some(),
-                begins: shorter.clone().any(|length| needle.get(..length).is_some_and(|part| literal.ends_with(part))),
-                ends: shorter
-                    .clone()
-                    .any(|length| needle.get(needle.len() - length..).is_some_and(|part| literal.starts_with(part))),
+                holds: holds(number),
+                begins: literal.last().is_some_and(|last| ends_with_start(literal, before_last, *last)),
+                ends: literal.first().is_some_and(|first| starts_with_end(literal, behind_first, *first)),
                 spans: needle.len() >= 2 && literal.len() <= inner.len() && memmem::find(inner, literal).is_some(),
             }
         };
-        self.literals.iter().map(verdict).collect()
+        self.literals.iter().enumerate().map(verdict).collect()
+    }
+
+    /// The bytes of strings that lie one behind the other.
+    fn places_text(&self, places: &[Place]) -> &[u8] {
+        let (Some(first), Some(last)) = (places.first(), places.last()) else { return &[] };
+        let end = (last.0 as usize).saturating_add(last.1 as usize);
+        self.raw.get(first.0 as usize..end).unwrap_or_default()
     }
 
     fn answer(&self, template: &Template, verdicts: &[Verdict], unsure: &[bool]) -> Answer {
@@ -120,17 +131,13 @@ impl Templated {
                 let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
                 perhaps(needle.len() <= value_bytes * 2 && needle.iter().all(is_digit))
             }
-            Values::Time { .. } => {
-                perhaps(needle.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-:./".contains(byte)))
-            }
+            Values::Time { .. } => perhaps(clock::may_hold(needle)),
             Values::Text { range, lengths } => {
                 let text = self.raw.get(range.clone()).unwrap_or_default();
                 flags(finder, text, lengths.iter().copied())
             }
             Values::Dictionary { codes, places } => {
-                let (Some(first), Some(last)) = (places.first(), places.last()) else { return Found::Never };
-                let end = last.0 as usize + last.1 as usize;
-                let text = self.raw.get(first.0 as usize..end).unwrap_or_default();
+                let text = self.places_text(places);
                 match flags(finder, text, places.iter().map(|place| place.1)) {
                     Found::Values(held) => {
                         let holds = |code: &u32| held.get(*code as usize).copied().unwrap_or_default();
@@ -183,6 +190,16 @@ impl Templated {
         }
         Ok(())
     }
+}
+
+/// Whether a text ends with a beginning of `part`, which holds `last`, its last byte, where that ends.
+fn ends_with_start(text: &[u8], part: &[u8], last: u8) -> bool {
+    memchr::memchr_iter(last, part).any(|at| part.get(..=at).is_some_and(|start| text.ends_with(start)))
+}
+
+/// Whether a text starts with an end of `part`, which holds `first`, its first byte, where that begins.
+fn starts_with_end(text: &[u8], part: &[u8], first: u8) -> bool {
+    memchr::memchr_iter(first, part).any(|at| part.get(at..).is_some_and(|end| text.starts_with(end)))
 }
 
 /// Which of some values, which lie one behind the other, hold the text.

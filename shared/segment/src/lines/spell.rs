@@ -10,6 +10,10 @@ use crate::Error;
 
 const TOO_LONG: Error = malformed("the lines are longer than promised");
 
+/// What a time takes in the buffer, its room and not its length.
+const ROOM: u32 = 32;
+const _: () = assert!(ROOM as usize == SPELLED_BYTES_MAX);
+
 /// Bytes that are copied at once.
 pub(super) const STRIDE: usize = 32;
 
@@ -68,8 +72,8 @@ impl Templated {
                     let (rooms, _) = bytes.get_mut(from..).unwrap_or_default().as_chunks_mut::<SPELLED_BYTES_MAX>();
                     places.extend(forms.iter().zip(times).zip(rooms).map(|((form, time), room)| {
                         let length = spell(*form, *time, &mut day, room);
-                        let place = (at, length as u32);
-                        at = at.wrapping_add(SPELLED_BYTES_MAX as u32);
+                        let place = (at, u32::try_from(length).unwrap_or_default());
+                        at = at.wrapping_add(ROOM);
                         place
                     }));
                 }
