@@ -120,7 +120,7 @@ impl Scan {
         let block = opened.footer.blocks().get(index).ok_or_else(|| corrupt(&opened.segment, &"a block is missing"))?;
         let mut wanted = columns.of(block);
         let row_bytes = (size_of::<i64>() + size_of::<u32>() + size_of::<usize>()) * block.rows as usize;
-        let column_bytes: u64 = wanted.iter().map(|column| column.stored_len() + column.raw_len).sum();
+        let column_bytes: u64 = wanted.iter().map(|column| column.stored_len() + column.decoded_bytes_expected()).sum();
         let bytes = usize::try_from(column_bytes).unwrap_or(usize::MAX).saturating_add(row_bytes);
         let permit = self.budget.block(bytes).await?;
         let lines = self.reader.decoded_lines(opened, &mut wanted);

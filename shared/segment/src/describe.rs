@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::Error;
 use crate::block::BlockMeta;
 use crate::codec::Codec;
-use crate::column::{ColumnKind, ColumnMeta, decode_lengths, decode_lines, decode_timestamps};
+use crate::column::{ColumnKind, ColumnMeta, decode_lengths, decode_lines, decode_timestamps, open_lines};
 use crate::dictionary::decode_metadata;
 use crate::filter::{Filter, FilterMeta};
 use crate::footer::Footer;
@@ -133,12 +133,15 @@ fn write_column(out: &mut String, bytes: &[u8], column: &ColumnMeta, timestamps:
         Codec::Unknown(number) => format!("codec {number}"),
     };
     let unit = if column.kind == ColumnKind::Lines { "bytes" } else { "values" };
+    let templates = open_lines(column, stored, timestamps)?.map(|lines| lines.sizes());
+    let templates = templates.map(|(templates, columns)| format!(", {templates} templates, {columns} columns"));
     writeln!(
         out,
-        "  {name}: {}, {codec} of {}, encoding {}, {values} {unit}",
+        "  {name}: {}, {codec} of {}, encoding {}, {values} {unit}{}",
         place(&column.range),
         column.raw_len,
-        column.encoding
+        column.encoding,
+        templates.unwrap_or_default()
     )?;
     Ok(())
 }

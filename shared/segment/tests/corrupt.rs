@@ -9,13 +9,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 #[test]
 fn every_flipped_bit_is_noticed() {
-    let bytes = samples::blocks().bytes;
-    describe(&bytes).unwrap();
-    for index in 0..bytes.len() {
-        let mut flipped = bytes.clone();
-        flipped[index] ^= 1 << (index % 8);
-        let error = describe(&flipped).expect_err("a flipped bit");
-        assert!(!error.to_string().is_empty(), "byte {index}");
+    for bytes in [samples::blocks().bytes, samples::templates().bytes] {
+        describe(&bytes).unwrap();
+        for index in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[index] ^= 1 << (index % 8);
+            let error = describe(&flipped).expect_err("a flipped bit");
+            assert!(!error.to_string().is_empty(), "byte {index}");
+        }
     }
 }
 

@@ -72,7 +72,9 @@ fn write_fixtures() {
     for (offset, row) in example().bytes.chunks(16).enumerate() {
         println!("{:4} | {}", offset * 16, row.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "));
     }
-    for (name, segment) in [("v2-example", example()), ("v2-blocks", samples::blocks())] {
+    for (name, segment) in
+        [("v2-example", example()), ("v2-blocks", samples::blocks()), ("v2-templates", samples::templates())]
+    {
         let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/compat")).join(name);
         if !path.with_extension("seg").exists() {
             std::fs::write(path.with_extension("txt"), spell(&segment.bytes)).expect("a description");

@@ -45,8 +45,9 @@ fn entry() -> impl Strategy<Value = Entry> {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    (prop_oneof![Just(1usize), 50..500usize, Just(1 << 20)], 0usize..300, 1u32..50, 1usize..60).prop_map(
-        |(block_bytes_max, block_bytes_min, block_rows_max, slice_keys_max)| Options {
+    (prop_oneof![Just(1usize), 50..500usize, Just(1 << 20)], 0usize..300, 1u32..50, 1usize..60, any::<bool>()).prop_map(
+        |(block_bytes_max, block_bytes_min, block_rows_max, slice_keys_max, lines_by_template)| Options {
+            lines_by_template,
             gram_line_bytes_min: 1,
             block_bytes_max,
             block_bytes_min,

@@ -93,6 +93,11 @@ fn open(raw: &[u8]) -> Result<Opened<'_>, Error> {
 }
 
 impl Templated {
+    /// How many templates and columns of values there are.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.templates.len(), self.columns.len())
+    }
+
     /// Reads what the writer wrote for `timestamps.len()` rows.
     pub(crate) fn open(raw: Vec<u8>, timestamps: &[i64]) -> Result<Self, Error> {
         let Opened { mut head, mut codes_of_rows, codes, bytes } = open(&raw)?;

@@ -38,6 +38,27 @@ pub(crate) fn blocks() -> Segment {
     writer.finish().expect("rows")
 }
 
+/// A segment of one block whose lines are kept by template, with values of each kind.
+pub(crate) fn templates() -> Segment {
+    let entry = |i: u64| {
+        let (second, id) = (i % 60, xxh3_64(&[i as u8]));
+        let (word, path) = (["get", "put"][(i % 2) as usize], "a".repeat((id % 9) as usize));
+        let line = match i % 4 {
+            0 => format!(r#"{{"ts":"2024-01-01T00:00:{second:02}.25Z","method":"{word}","took":{}}}"#, id % 1000),
+            1 => format!("ts=2024-01-01T00:00:{second:02}Z method={word} trace={id:016x} é=1"),
+            2 => format!("10.0.0.{} [01/Jan/2024:00:00:{second:02} +0000] \"{path}\"", id % 250),
+            _ => "nothing of note".to_owned(),
+        };
+        let timestamp_ns = 1_704_067_200_250_000_000 + second as i64 * 1_000_000_000;
+        Entry { timestamp_ns, line, metadata: Labels::default() }
+    };
+    let entries: Vec<Entry> = (0..60).map(entry).collect();
+    let labels = Labels::from_pairs([("app", "a")]);
+    let mut writer = Writer::new(Options::merged());
+    writer.add(&labels, &entries);
+    writer.finish().expect("rows")
+}
+
 /// Rows of one stream as they are read back.
 pub(crate) type Rows = Vec<(i64, String, Labels)>;
 
