@@ -29,6 +29,11 @@ fn run(pipeline: &Pipeline, lines: &[(String, Metadata)], is_shared: bool) -> Ve
     each.collect()
 }
 
+/// Some of it has the names of keys.
+fn metadata() -> impl Strategy<Value = Metadata> {
+    prop::sample::select(vec![vec![], vec![("trace", "1")], vec![("app", "m"), ("b", "2")], vec![("a", "")]])
+}
+
 /// Members in any order, with keys that clash once cleaned, with the stream, the metadata, and under prefixes.
 fn line() -> impl Strategy<Value = (String, Metadata)> {
     let key = prop::sample::select(vec![
@@ -57,9 +62,7 @@ fn line() -> impl Strategy<Value = (String, Metadata)> {
         "\"é\u{fffd}\"",
     ]);
     let members = prop::collection::vec((key, value), 0..8);
-    let metadata =
-        prop::sample::select(vec![vec![], vec![("trace", "1")], vec![("app", "m"), ("b", "2")], vec![("a", "")]]);
-    (members, metadata).prop_map(|(members, metadata)| {
+    (members, metadata()).prop_map(|(members, metadata)| {
         let members: Vec<String> = members.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
         (format!("{{{}}}", members.join(",")), metadata)
     })
@@ -116,9 +119,7 @@ fn pairs() -> impl Strategy<Value = (String, Metadata)> {
         "=\u{fffd}",
         "=\"a\u{1}\\n\"",
     ]);
-    let metadata =
-        prop::sample::select(vec![vec![], vec![("trace", "1")], vec![("app", "m"), ("b", "2")], vec![("a", "")]]);
-    (prop::collection::vec((key, value), 0..8), metadata).prop_map(|(pairs, metadata)| {
+    (prop::collection::vec((key, value), 0..8), metadata()).prop_map(|(pairs, metadata)| {
         let pairs: Vec<String> = pairs.into_iter().map(|(key, value)| format!("{key}{value}")).collect();
         (pairs.join(" "), metadata)
     })

@@ -88,7 +88,10 @@ impl GramSet {
         }
     }
 
+    /// Forgets all grams, and gives back the memory of a line that was longer than most.
     pub(crate) fn clear(&mut self) {
+        self.lower.clear();
+        self.lower.shrink_to(2 * PIECE_BYTES_MAX);
         self.words.fill(0);
     }
 
